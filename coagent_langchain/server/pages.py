@@ -47,7 +47,7 @@ _environment = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
 )  # fmt: skip
 _FORMATS = ("visible", "preview", "duration", "count", "compact", "cost", "unpriced", "iso", "when",
-            "session_path")  # fmt: skip
+            "leading", "session_path")  # fmt: skip
 _environment.filters |= {name: getattr(formats, name) for name in _FORMATS}
 _environment.filters |= {"in_words": in_words, "counted": counted}
 _environment.globals["status_icons"] = STATUS_ICONS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -47,6 +48,12 @@ def brief(value: Any) -> str:
     if value is None:
         return ""
     return preview(value if isinstance(value, str) else orjson.dumps(value).decode())
+
+
+def leading(tags: list[str], room: int = 21) -> list[str]:
+    """The first tags, at least one, that fit side by side: each takes as much as three characters more than it has."""
+    ends = accumulate(len(tag) + 3 for tag in tags)
+    return tags[: max(sum(end <= room for end in ends), 1)]
 
 
 def arguments(parameters: Any) -> str:

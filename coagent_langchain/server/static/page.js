@@ -48,18 +48,20 @@ export function turnTabs(event) {
 }
 
 // unit, milliseconds, how many make the next unit
-const units = [["second", 1e3, 60], ["minute", 6e4, 60], ["hour", 36e5, 24], ["day", 864e5, 30], ["month", 2592e6, 12], ["year", 31536e6, Infinity]];
+const units = [["second", 1e3, 60], ["minute", 6e4, 60], ["hour", 36e5, 24], ["day", 864e5, 365], ["year", 31536e6, Infinity]];
 const relative = new Intl.RelativeTimeFormat("en", { style: "short" });
+const dated = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const precise = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
 
 /** "14:04:18.219". */
 export const clock = (ms) => precise.format(ms);
 
-/** "2 min. ago". */
+/** "2 min. ago"; after a day "Nov 26, 15:10", which tells since when something happens. */
 export function ago(ms) {
   const passed = ms - Date.now(), told = ([, size]) => Math.round(passed / size);
   const unit = units.find((each) => Math.abs(told(each)) < each[2]);
+  if (unit[0] === "day") return dated.format(ms);
   return told(unit) ? relative.format(told(unit), unit[0]) : "now";
 }
 
