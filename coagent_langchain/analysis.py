@@ -86,7 +86,7 @@ class LoggedSession:
 
     @property
     def facts(self) -> list[str]:
-        """Status and totals as short texts for display; while a call is open, elapsed time is measured up to now."""
+        """Status, totals and tags as short texts for display; while a call is open, elapsed time is that until now."""
         from coagent_langchain.server.presentation.formats import cost, count, duration, tokens, unpriced
 
         totals, status = self.totals, self.status
@@ -99,7 +99,7 @@ class LoggedSession:
             facts.append(f"{told} tokens")
         if totals["cost"] is not None:
             facts += [cost(totals["cost"]), unpriced(totals["unpriced_calls"])]
-        return [fact for fact in facts if fact]
+        return [fact for fact in facts if fact] + sorted(self._rollup.tags)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per event, in order, with the fields that most analyses need; requires pandas.

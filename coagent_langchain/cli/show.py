@@ -103,10 +103,12 @@ def _event_line(event: LoggedEvent) -> str:
 
 
 def _head(session: LoggedSession) -> str:
-    """The id and the facts, on as many lines as they need, then the title, or the id if there is none."""
+    """The id, when it began and the facts, on as many lines as they need, then the title, else the id again."""
     name = one_line(session.session_id)
     lines, used = [paint(name, "bold")], cells(name)
-    for number, fact in enumerate(map(visible, session.facts)):
+    status, *facts = session.facts
+    began = local_time(shorten(0, session.events[0].raw).at)
+    for number, fact in enumerate(map(visible, (status, began, *facts))):
         before = " · " if number else "  "
         if used + cells(before + fact) > width():
             lines, used, before = [*lines, ""], 0, "  "

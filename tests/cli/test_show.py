@@ -16,7 +16,7 @@ import requests
 from coagent_langchain import CoagentClient
 from coagent_langchain.cli import main, show
 from coagent_langchain.cli.show import follow
-from coagent_langchain.cli.text import cells, fit
+from coagent_langchain.cli.text import cells, fit, local_time
 from coagent_langchain.wire import now_ms
 from tests.cli.samples import START, Run, entry
 from tests.faulty_server import Behaviour, FaultyServer, answering
@@ -30,8 +30,8 @@ def test_show_draws_the_tree(run: Run) -> None:
     lines = [re.sub("  +", "  ", line) for line in run("show", "trip").splitlines()]
 
     assert lines == [
-        "trip  failed · 8.0 s · 1 prompt · 1 model call · 1 tool call · 1 error",
-        "  1,200→30 tokens",
+        f"trip  failed · {local_time(START)} · 8.0 s · 1 prompt · 1 model call",
+        "  1 tool call · 1 error · 1,200→30 tokens",
         "Plan a trip",
         "",
         "✗ Prompt 1: Where to?  1,200→30  6.0 s",
@@ -48,7 +48,7 @@ def test_show_wraps_its_head_and_tells_tokens_alike(
 ) -> None:
     """Without a title, the id is shown; unknown tokens are a dash, in rows only from 60 columns on."""
     own.store_logs([
-        entry("no-title", 1, "llm_call", 1, 1, meta={"model": "m-1"}),
+        entry("no-title", 1, "llm_call", 1, 1, meta={"model": "m-1", "tags": ["nightly"]}),
         entry("no-title", 2, "llm_response", 1, 1, meta={"model": "m-1"}, llm_response={"input_tokens": 2}),
         entry("no-title", 3, "session_end", 1, 0, meta={"status": "completed", "elapsed_time_ms": 3000}),
     ])  # fmt: skip
@@ -57,9 +57,12 @@ def test_show_wraps_its_head_and_tells_tokens_alike(
     monkeypatch.setenv("COLUMNS", "60")
     wide = run("show", "no-title").splitlines()
 
-    assert narrow[:4] == ["no-title  completed · 2.0 s · 1 prompt", "  1 model call · 2→– tokens", "no-title", ""]
-    assert (len(narrow[5]), re.findall(r"2→\S", "\n".join(narrow[4:]))) == (40, [])
-    assert (len(wide[4]), re.findall(r"2→\S", "\n".join(wide[3:]))) == (60, ["2→–", "2→–"])
+    began, told = local_time(START + 1000), "  1 model call · 2→– tokens · nightly"
+    assert narrow[:3] == ["no-title  completed", f"  {began} · 2.0 s · 1 prompt", told]
+    assert wide[:2] == [f"no-title  completed · {began} · 2.0 s · 1 prompt", told]
+    assert (narrow[3:5], wide[2:4]) == (["no-title", ""], ["no-title", ""])
+    assert (len(narrow[6]), re.findall(r"2→\S", "\n".join(narrow[5:]))) == (40, [])
+    assert (len(wide[5]), re.findall(r"2→\S", "\n".join(wide[4:]))) == (60, ["2→–", "2→–"])
     monkeypatch.setenv("COLUMNS", "120")
     assert re.search(r"^no-title .* no-title$", run("runs"), re.MULTILINE)
 
@@ -260,8 +263,9 @@ def test_show_says_what_has_no_end(run: Run, own: CoagentClient, status: str | N
         own.log_session_end(name, "Bye", 1, meta={"status": status})
     lines = [re.sub(" +(10 min) \\d\\d s|  +", r"  \1", line) for line in run("show", name).splitlines()]
 
-    assert lines[0].split(" · ")[1].strip() == "10 min"
-    assert lines[3:5] == [f"… Prompt 1: Count  {word}  {time}", f"└─ … m-1  {word} · Turn 1  {time}"]
+    assert lines[0].split(" · ")[2].strip() == "10 min"
+    rows = lines[-2 - bool(status) :][:2]
+    assert rows == [f"… Prompt 1: Count  {word}  {time}", f"└─ … m-1  {word} · Turn 1  {time}"]
 
 
 def test_show_as_json(run: Run) -> None:
