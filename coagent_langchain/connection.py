@@ -61,22 +61,14 @@ class Connection:
                 self._session = None
 
     def get(self, path: str, params: dict[str, str] | None = None) -> tuple[Any, str]:
-        """Get the JSON at `path`, parsed and as text.
-
-        Raises:
-            CoagentClientError: there was no usable response; the message says what was tried.
-        """
+        """Get the JSON at `path`, parsed and as text; a `CoagentClientError` if there was no usable response."""
         return self._request("GET", path, self._max_retries, params=params)
 
     def post(self, path: str, body: bytes, max_retries: int | None = None) -> Any:
-        """Post JSON, with retries.
+        """Post JSON, with retries; a `CoagentClientError` if there was no usable response.
 
         If the server was down a moment ago, there is a single attempt, so that an application that logs often is not
         held up each time.
-
-        Raises:
-            CoagentClientError: there was no usable response (the message says what was tried), or `max_retries` is not
-                a whole number.
         """
         retries = self._max_retries if max_retries is None else max_retries
         if not isinstance(retries, int):

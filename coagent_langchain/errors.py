@@ -62,13 +62,7 @@ class Guard:
         self._lock = fork_safe_lock()
 
     def contain(self, place: str, error: Exception, message: str = "") -> None:
-        """Count `error`, and log it once per kind.
-
-        Parameters:
-            place: where it happened, for the log line.
-            error: what was caught; its traceback is logged if it has one.
-            message: what to log if the fault is not ours.
-        """
+        """Count `error`, and log it once per kind, with its traceback; if the fault is not ours, with a `message`."""
         if self.collected is not None:
             self.collected.append(error)
         kind = f"{place}: {type(error).__name__}"
