@@ -66,8 +66,4 @@ class HumanAnswers:
 
 def _names_questions(answer: Any) -> bool:
     """Whether an answer maps question ids to values; LangGraph recognizes the ids by their form."""
-    return isinstance(answer, Mapping) and all(map(_is_interrupt_id, answer))
-
-
-def _is_interrupt_id(key: Any) -> bool:
-    return isinstance(key, str) and _INTERRUPT_ID.fullmatch(key) is not None
+    return isinstance(answer, Mapping) and all(isinstance(key, str) and _INTERRUPT_ID.fullmatch(key) for key in answer)

@@ -147,7 +147,7 @@ def answer_text(outputs: Any, limit: int) -> str | None:
                 return str(own[key])[:limit]
     elif is_message_object(outputs):
         return text_of(outputs)[:limit]
-    elif isinstance(outputs, (list, tuple)) and any(map(_is_human, outputs[:_MAX_SHOWN])):
+    elif isinstance(outputs, (list, tuple)) and any(fields_of(o).get("type") == "human" for o in outputs[:_MAX_SHOWN]):
         return _last_said(outputs, limit)  # a conversation, not one answer for each of several inputs
     return as_json(outputs)[:limit]
 
@@ -162,7 +162,3 @@ def _last_said(messages: list[Any] | tuple[Any, ...], limit: int, structured: An
     if role and isinstance(last, (tuple, list)):  # a pair, which a state without LangGraph's reducer keeps
         last = {"role": role, "content": last[1]}
     return answer_text(last, limit)
-
-
-def _is_human(each: Any) -> bool:
-    return fields_of(each).get("type") == "human"

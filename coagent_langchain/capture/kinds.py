@@ -169,14 +169,6 @@ def _error(walk: Walk, value: BaseException, depth: int) -> Any:
     return walk.mapping({"error_type": name(type(value)), "args": list(args)}, depth)
 
 
-def _type(walk: Walk, value: type, depth: int) -> str:
-    return f"<class {name(value)}>"
-
-
-def _numpy_scalar(walk: Walk, value: Any, depth: int) -> Any:
-    return walk.value(sys.modules["numpy"].generic.item(value), depth)
-
-
 def _numpy_array(walk: Walk, value: Any, depth: int) -> Any:
     return f"<{name(type(value))} {value.dtype!s} {'x'.join(map(str, value.shape))}>"
 
@@ -205,7 +197,7 @@ _PLANS_BY_NAME: dict[str, Plan] = {
     "langgraph.prebuilt.tool_node.ToolRuntime": _named,
     "logging.Logger": _named,
     "threading.Thread": _named,
-    "numpy.generic": _numpy_scalar,
+    "numpy.generic": lambda w, v, d: w.value(sys.modules["numpy"].generic.item(v), d),
     "numpy.ndarray": _numpy_array,
     "pandas.api.typing.NaTType": lambda w, v, d: "NaT",  # a `datetime` whose own fields say year 1
     "pandas._libs.tslibs.nattype.NaTType": lambda w, v, d: "NaT",
@@ -213,7 +205,7 @@ _PLANS_BY_NAME: dict[str, Plan] = {
 
 # The first matching base decides; methods are called on the base, so that a subclass's own code never runs.
 _PLANS_BY_BASE: list[tuple[type, Plan]] = [
-    (type, _type),
+    (type, lambda w, v, d: f"<class {name(v)}>"),
     (str, lambda w, v, d: w.string(str.__str__(v))),
     (bool, lambda w, v, d: bool(v)),
     (int, lambda w, v, d: w.value(int.__int__(v), d)),

@@ -29,7 +29,8 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
         messages = messages_in(update)
         structured = dict.get(update, "structured_response", _ABSENT) if isinstance(update, dict) else _ABSENT
         for message in messages:
-            failed = structured is None or _has_failed(message)  # None: the agent has rejected a structured response
+            failed = members_of(message).get("status") == "error"
+            failed = failed or structured is None  # None: the agent has rejected a structured response
             if not failed and structured is not _ABSENT:  # it comes as a call of a tool that does not exist
                 if _is_answer(message):
                     call_id = members_of(message)["tool_call_id"]
@@ -57,10 +58,6 @@ def log_answers_to_model(recorder: Recorder, failures: Failures, model: Run, mes
             else:
                 recorder.tool_ended(run, found.result, success=True, meta=_BY_APPLICATION)
             recorder.tree.end(run.run_id)
-
-
-def _has_failed(answer: Any) -> bool:
-    return members_of(answer).get("status") == "error"
 
 
 def _is_answer(message: Any) -> bool:
