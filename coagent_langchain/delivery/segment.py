@@ -181,7 +181,8 @@ class Reader:
             length = os.preadv(self.descriptor, [block], self.offset)
             del block[length:]
             _fill_holes(block)
-            del block[_end_of(BATCH_ENTRIES, block) :]
+            ends = line_ends(block)[:BATCH_ENTRIES]
+            del block[ends[-1] if ends else 0 :]
             if block or length < limit:
                 return block
             limit *= 2
@@ -219,12 +220,11 @@ def _fill_holes(block: bytearray) -> None:
         block[:] = b"\n".join(b" " * (cut := line.rfind(b"\0") + 1) + line[cut:] for line in lines)
 
 
-def _end_of(entries: int, block: bytearray) -> int:
-    """The offset at which the first `entries` lines of a block end, or all whole lines if there are fewer."""
-    end = 0
-    for _ in range(entries):
-        found = block.find(b"\n", end)
-        if found < 0:
-            break
-        end = found + 1
-    return end
+def line_ends(block: bytearray) -> list[int]:
+    """The offsets at which the lines of a block end, after their newlines."""
+    ends = []
+    end = block.find(b"\n") + 1
+    while end:
+        ends.append(end)
+        end = block.find(b"\n", end) + 1
+    return ends

@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 
 from coagent_langchain.delivery.rejected import keep_rejected
+from coagent_langchain.delivery.segment import line_ends
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning, Verdict, judge
 
@@ -41,7 +42,7 @@ class _Part:
 
     @classmethod
     def of(cls, lines: bytearray, length: int) -> _Part:
-        return cls(lines, _line_ends(lines), length)
+        return cls(lines, line_ends(lines), length)
 
     @property
     def count(self) -> int:
@@ -137,16 +138,6 @@ class Sender:
         rest = bytearray().join(line + b"\n" for index, line in enumerate(lines) if index not in refused)
         self._parts.append(_Part.of(rest, part.length))
         return len(refused)
-
-
-def _line_ends(block: bytearray) -> list[int]:
-    """The offsets at which the lines of a block end, after their newlines."""
-    ends = []
-    end = block.find(b"\n") + 1
-    while end:
-        ends.append(end)
-        end = block.find(b"\n", end) + 1
-    return ends
 
 
 def _halves(part: _Part) -> list[_Part]:
