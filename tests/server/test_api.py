@@ -274,21 +274,9 @@ def test_functions_write_what_jmespath_says(running: Running, pre: str) -> None:
     assert get(running, "filter_logs/s", pre=pre) == jmespath.search(pre, entries)
 
 
-@pytest.mark.parametrize(("fans", "told"), [
-    (3, None), (4, "a filter has at most 200 parts and 3 lists, objects and flattenings"),
-])  # fmt: skip
-def test_filter_may_multiply_three_times(running: Running, fans: int, told: str | None) -> None:
-    """An expression that multiplies more often is refused with the limit, and nothing else."""
-    post(running, entry("info", input_data={"n": 1}))
-    pre = {"pre": " | ".join(["[0:1]", *["[@]"] * fans])}
-    answer = requests.get(f"{running.base_url}/filter_logs/s", params=pre, timeout=10)
-
-    assert (answer.status_code, answer.json().get("message") if told else None) == (400 if told else 200, told)
-
-
 @pytest.mark.parametrize("pre", [
     "[", "foo(", "sum(@)", "x" * 1001, " | ".join(["[@,@]"] * 14), " | ".join(["[@,@][]"] * 14),
-    " | ".join(["{a:@,b:@}"] * 20), "(" * 900 + "a" + ")" * 900, "[*]" * 300, "abs('x')", "[::0]", "&foo",
+    " | ".join(["{a:@,b:@}"] * 20), "(" * 900 + "a" + ")" * 900, "abs('x')", "[::0]", "&foo",
     r'`"\ud800"`',
 ])  # fmt: skip
 def test_hostile_filters_are_refused(running: Running, pre: str) -> None:
