@@ -177,11 +177,13 @@ class Pruned:
 
 
 class Store(Protocol):
-    """Where entries are stored; every implementation passes the same tests (`tests/server/test_store.py`)."""
+    """Where entries are stored; every implementation passes the same tests (`tests/server/test_store.py`).
 
-    @property
-    def event_types(self) -> frozenset[str]:
-        """The event types that this store can keep."""
+    Attributes:
+        event_types: the event types that this store can keep.
+    """
+
+    event_types: frozenset[str]
 
     def append(self, entries: Sequence[NewEntry]) -> Future[None]:
         """Store entries; each (session_id, event_id, body) is stored once.

@@ -21,6 +21,7 @@ from coagent_langchain.server.store import (
     NewEntry,
     Pruned,
     Session,
+    Store,
     Summary,
 )
 from coagent_langchain.server.store import clickhouse_rows as rows
@@ -39,7 +40,7 @@ FRESH = 0.2  # seconds that the highest seq is cached: live views poll often, an
 PAGE = 200  # entries per step of a search through all sessions
 
 
-class ClickHouseStore:
+class ClickHouseStore(Store):
     """A `Store` in a ClickHouse database.
 
     Parameters:
@@ -78,7 +79,6 @@ class ClickHouseStore:
     # writing
 
     def append(self, entries: Sequence[NewEntry]) -> Future[None]:
-        """See `Store.append`."""
         return self._commits.submit(entries)
 
     def _commit(self, entries: list[NewEntry]) -> None:
@@ -101,19 +101,16 @@ class ClickHouseStore:
         return result
 
     def session_ids(self) -> list[str]:
-        """See `Store.session_ids`."""
         found = self._all(f"""SELECT session_id FROM {self._db}.coagent_sessions
             GROUP BY session_id ORDER BY min(first_ms), session_id""")
         return [row[0] for row in found]
 
     def summaries(self, newest: int = ALL) -> list[Summary]:
-        """See `Store.summaries`."""
         order = "ORDER BY first_ms DESC, session_id DESC LIMIT {newest:Int64}"
         found = self._all(f"SELECT {SUMMARY} FROM {self._sessions} {order}", newest=newest)
         return [Summary(*row) for row in found][::-1]
 
     def sessions(self, query: Query) -> Page:
-        """See `Store.sessions`."""
         holding, cut = newest_sessions(self._holding(Terms(query.text)))
         where, parameters = sessions.where(query, holding)
         direction = "ASC" if query.ascending else "DESC"
@@ -127,21 +124,18 @@ class ClickHouseStore:
         return Page([sessions.session_of(row) for row in found], total, cut, *used)
 
     def session(self, session_id: str) -> Session | None:
-        """See `Store.session`."""
         found = self._all(
             f"{sessions.SELECT} FROM {self._sessions} WHERE session_id = {{session:String}}", session=session_id
         )
         return sessions.session_of(found[0]) if found else None
 
     def facets(self, kind: Literal["model", "tag"]) -> list[str]:
-        """See `Store.facets`."""
         column = {"model": "models", "tag": "tags"}[kind]
         found = self._all(f"""SELECT arrayJoin({column}) AS value FROM {self._db}.coagent_sessions
             GROUP BY value ORDER BY uniq(session_id) DESC, value LIMIT {MAX_FACETS}""")
         return sorted(row[0] for row in found)
 
     def entries(self, session_id: str, *, after: Cursor | None = None, limit: int = 200) -> list[Entry]:
-        """See `Store.entries`."""
         timestamp, seq = after or (-1, 0)
         found = self._all(
             f"""SELECT number, ms, text, row FROM (
@@ -156,7 +150,6 @@ class ClickHouseStore:
         return [rows.entry(*row) for row in found]
 
     def entry(self, session_id: str, event_id: str) -> Entry | None:
-        """See `Store.entry`."""
         found = self._all(
             f"""SELECT {self._table.entry} FROM {self._db}.log_entries
             WHERE session_id = {{session:String}} AND event_id = {{event:String}} ORDER BY ms, number LIMIT 1""",
@@ -165,7 +158,6 @@ class ClickHouseStore:
         return rows.entry(*found[0]) if found else None
 
     def search(self, session_id: str, text: str, limit: int) -> list[int]:
-        """See `Store.search`."""
         if not (terms := Terms(text)):
             return []
         sql, parameters = self._candidates(terms)
@@ -196,14 +188,12 @@ class ClickHouseStore:
         return sql, tokens
 
     def latest(self) -> int:
-        """See `Store.latest`."""
         if time.monotonic() - self._asked > FRESH:
             self._highest = self._all(f"SELECT max({self._table.seq}) FROM {self._db}.log_entries")[0][0]
             self._asked = time.monotonic()
         return self._highest
 
     def has_news(self, session_id: str, after: int, until: int) -> bool:
-        """See `Store.has_news`."""
         sql = f"""SELECT 1 FROM {self._db}.log_entries
             WHERE session_id = {{session:String}}
             AND {self._table.seq} > {{after:UInt64}} AND {self._table.seq} <= {{until:UInt64}} LIMIT 1"""

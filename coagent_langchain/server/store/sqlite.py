@@ -23,6 +23,7 @@ from coagent_langchain.server.store import (
     Entry,
     NewEntry,
     Session,
+    Store,
     Summary,
     index,
     sessions,
@@ -51,7 +52,7 @@ COMMIT = 5_000  # entries per commit
 _THIS = "session = (SELECT id FROM sessions WHERE session_id = ?)"
 
 
-class SqliteStore:
+class SqliteStore(Store):
     """A `Store` in one file, with its search index beside it.
 
     Parameters:
@@ -100,7 +101,6 @@ class SqliteStore:
     # writing
 
     def append(self, entries: Sequence[NewEntry]) -> Future[None]:
-        """See `Store.append`."""
         return self._commits.submit(entries)
 
     def _commit(self, entries: list[NewEntry]) -> None:
@@ -136,16 +136,13 @@ class SqliteStore:
             return connection.execute(sql, parameters).fetchall()
 
     def session_ids(self) -> list[str]:
-        """See `Store.session_ids`."""
         return [row[0] for row in self._all("SELECT session_id FROM sessions ORDER BY first_ms, id")]
 
     def summaries(self, newest: int = ALL) -> list[Summary]:
-        """See `Store.summaries`."""
         with available("read"), self._readers.one() as connection:
             return sessions.summaries(connection, newest)
 
     def sessions(self, query: Query) -> Page:
-        """See `Store.sessions`."""
         found, cut = newest_sessions(self._holding(Terms(query.text)))
         where, parameters = sessions.where(query, found)
         direction = "ASC" if query.ascending else "DESC"
@@ -159,18 +156,15 @@ class SqliteStore:
             return Page([sessions.session_of(connection, row) for row in rows], total, cut, *used)
 
     def session(self, session_id: str) -> Session | None:
-        """See `Store.session`."""
         with available("read"), self._readers.one() as connection:
             row = connection.execute(f"{sessions.SELECT} WHERE session_id = ?", (session_id,)).fetchone()
             return sessions.session_of(connection, row) if row else None
 
     def facets(self, kind: Literal["model", "tag"]) -> list[str]:
-        """See `Store.facets`."""
         sql = "SELECT value FROM facets WHERE kind = ? GROUP BY value ORDER BY count(*) DESC, value LIMIT ?"
         return sorted(row[0] for row in self._all(sql, (kind, MAX_FACETS)))
 
     def entries(self, session_id: str, *, after: Cursor | None = None, limit: int = 200) -> list[Entry]:
-        """See `Store.entries`."""
         sql = f"""SELECT seq, timestamp, body FROM entries WHERE {_THIS} AND (timestamp, seq) > (?, ?)
             ORDER BY timestamp, seq LIMIT ?"""
         with available("read"), self._readers.one() as connection:
@@ -178,14 +172,12 @@ class SqliteStore:
             return _page(Entry(*row) for row in rows)
 
     def entry(self, session_id: str, event_id: str) -> Entry | None:
-        """See `Store.entry`."""
         sql = f"""SELECT seq, timestamp, body FROM entries WHERE {_THIS} AND substr(digest, 1, 4) = ?
             ORDER BY timestamp, seq"""  # reads the session's part of the unique index: 10 ms for 100,000 entries
         rows = self._all(sql, (session_id, digest_of(event_id, b"")[:4]))
         return next((Entry(*row) for row in rows if orjson.loads(row[2])["event_id"] == event_id), None)
 
     def search(self, session_id: str, text: str, limit: int) -> list[int]:
-        """See `Store.search`."""
         terms = Terms(text)
         with available("read"), self._readers.one() as connection:
             # sort only the numbers: sorting the bodies of a large session takes as long as reading them
@@ -202,11 +194,9 @@ class SqliteStore:
                     yield session_id if terms(body) else None
 
     def latest(self) -> int:
-        """See `Store.latest`."""
         return self._latest
 
     def has_news(self, session_id: str, after: int, until: int) -> bool:
-        """See `Store.has_news`."""
         # the plus sign makes SQLite search by `seq`: few entries are newer, but a session may have many
         sql = f"SELECT 1 FROM entries WHERE +{_THIS} AND seq > ? AND seq <= ? LIMIT 1"
         return bool(self._all(sql, (session_id, after, until)))
