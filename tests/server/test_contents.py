@@ -186,7 +186,7 @@ INPUTS = '{"source":"English","glossary":"","formal":true,"passage":"The \\u0022
         ('{"a": 1, "b": 2} explain this', '{"a": 1, "b": 2} explain this'),
         ('{"a', '{"a'),
         ('{"a":' + "[" * 3000, '{"a":' + "[" * 3000),
-        ('{"a":' + "[" * 900 + "1" + "]" * 900 + "}", "a: …"),
+        ('{"a":' + "[" * 90 + "1" + "]" * 90 + "}", "a: …"),
         ("plain", "plain"),
         ('[{"type":"image","base64":{"mime":"image/png","bytes":2006,"sha256":"aa"}}]', "image/png · 2.0 kB"),
         ('[{"type":"image","base64":{"mime":"image/png","bytes":2006,"sha', "image/png · 2.0 kB…"),

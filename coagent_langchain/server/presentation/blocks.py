@@ -47,7 +47,7 @@ def _address(block: dict[str, Any]) -> str:
 
 def joined(value: Any) -> str:
     """The texts of content blocks, then their images and files; "" if the value is not a list of content blocks."""
-    blocks = [mapping(block) for block in listing(value)]
+    blocks = [mapping(block) for block in listing(value) if block != {}]  # one that was cut off before its first value
     if not blocks or not all(isinstance(block.get("type"), str) for block in blocks):
         return ""
     return " · ".join([*filter(None, (text(block.get("text")) for block in blocks)), *media(value)])

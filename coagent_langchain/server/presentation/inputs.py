@@ -5,18 +5,15 @@ Several inputs become `source: English · target: French`, images without text `
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import orjson
+from pydantic_core import from_json
 
 from coagent_langchain.server.presentation.blocks import joined
 
 READ = 2_000  # characters; fewer are shown
 MAX_DEPTH = 3
-# A string with its closing quote, which is missing if the text was cut off; brackets, braces and commas.
-_TOKEN = re.compile(r'"(?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*("?)|[{}\[\],]')
-_ENDS = {"{": "}", "[": "]"}
 
 
 def in_words(text: str) -> str:
@@ -27,30 +24,18 @@ def in_words(text: str) -> str:
     """
     if not text.startswith(('{"', '[{"')):
         return text
-    for whole, more in ((text[:READ], ""), *((each, "…") for each in _completed(text[:READ]))):
+    start, more = text[:READ].removesuffix("…"), ""
+    try:
         try:
-            value = orjson.loads(whole)
-        except ValueError:
-            continue
-        words = " · ".join(_pairs(value)) if isinstance(value, dict) else joined(value)
-        return words + more if words and not words.endswith("…") else words or text
-    return text
-
-
-def _completed(text: str) -> list[str]:
-    """The completions of a JSON text that was cut off: after all of it, else without the last value."""
-    ends, comma = "", ""
-    for token in _TOKEN.finditer(text):
-        sign = token[0]
-        if sign in _ENDS:
-            ends = _ENDS[sign] + ends
-        elif sign == ",":
-            comma = text[: token.start()] + ends
-        elif sign in ("}", "]"):
-            ends = ends[1:]
-        elif not token[1]:
-            return [text[: token.end()] + '"' + ends, comma]
-    return [text + ends, comma] if ends else []
+            value = from_json(start)
+        except ValueError as error:
+            if not str(error).startswith("EOF"):  # it continues with something else
+                raise
+            value, more = from_json(start, allow_partial="trailing-strings"), "…"
+    except ValueError:
+        return text
+    words = " · ".join(_pairs(value)) if isinstance(value, dict) else joined(value)
+    return words + more if words and not words.endswith("…") else words or text
 
 
 def _pairs(value: dict[str, Any], depth: int = 0) -> list[str]:
