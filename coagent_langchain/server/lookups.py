@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -12,18 +12,10 @@ from coagent_langchain.server.store import Session, Store
 from coagent_langchain.server.timelines import Timelines, View
 
 
-class AnyConvertor(Convertor[str]):
+class AnyConvertor(PathConvertor):
     """The rest of a path, whatever it contains: Starlette's own `path` ends at a line break."""
 
     regex = "(?s:.*)"
-
-    def convert(self, value: str) -> str:
-        """The text as it is."""
-        return value
-
-    def to_string(self, value: str) -> str:
-        """The text as it is."""
-        return value
 
 
 register_url_convertor("any", AnyConvertor())
