@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse
 
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.inputs import in_words
+from coagent_langchain.server.presentation.jsonview import pretty
 from coagent_langchain.server.presentation.moments import BY_APPLICATION, BY_NODE, CUT_OFF, FROM_CACHE
 from coagent_langchain.texts import counted
 from coagent_langchain.unended import NO_END
@@ -49,7 +50,7 @@ _environment = jinja2.Environment(
 _FORMATS = ("visible", "preview", "duration", "count", "compact", "cost", "unpriced", "iso", "when",
             "leading", "session_path")  # fmt: skip
 _environment.filters |= {name: getattr(formats, name) for name in _FORMATS}
-_environment.filters |= {"in_words": in_words, "counted": counted}
+_environment.filters |= {"in_words": in_words, "counted": counted, "pretty": pretty}
 _environment.globals["status_icons"] = STATUS_ICONS
 _environment.globals["ui"] = _environment.get_template("ui.html").module
 

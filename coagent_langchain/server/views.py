@@ -107,10 +107,8 @@ def _ask_for_two(request: Request, chosen: list[str], found: list[Session]) -> H
 
 def docs(request: Request) -> HTMLResponse:
     """The page about the API, made from its OpenAPI document, with commands for the address of the request."""
-    document, base_url, token = openapi.document(), _base_url(request), request.app.state.token_needed
-    return render("docs.html", document=document, base_url=base_url, token=token,
-                  operations=manual.operations(document, base_url, token=token), kinds=manual.kinds(document),
-                  components=manual.components(document))  # fmt: skip
+    return render("docs.html", document=openapi.document(), base_url=_base_url(request),
+                  token=request.app.state.token_needed, manual=manual)  # fmt: skip
 
 
 def _base_url(request: Request) -> str:
