@@ -199,7 +199,7 @@ def test_scripts_stay_small(running: Running) -> None:
     wanted = set(re.findall(r'"/static/(\w+)\.js"', get(running, "/sessions/s").text))
     sizes = [len(get(running, f"/static/{name}.js").content) for name in wanted]
 
-    assert wanted > {"session", "tree", "conversation"}
+    assert wanted > {"session", "tree", "paged"}
     assert sum(sizes) <= 60 * 1024
 
 

@@ -184,4 +184,4 @@ class Events {
   }
 }
 
-export const open = ({ path, detail, search }) => new Events(path, detail, search.value.trim());
+export const open = (_, { path, detail, search }) => new Events(path, detail, search.value.trim());

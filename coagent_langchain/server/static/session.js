@@ -1,18 +1,17 @@
 // A session's page: connects tabs, tree, details, live tail and keyboard.
-import { open as conversation } from "./conversation.js";
 import { Detail, more } from "./detail.js";
 import { open as events } from "./events.js";
 import { Marks } from "./marks.js";
 import { kept } from "./merge.js";
 import { get, live, localTimes, onKeys, regularly, sayLive, turnTabs } from "./page.js";
-import { open as raw } from "./raw.js";
+import { open as paged } from "./paged.js";
 import { refs, Tree } from "./tree.js";
 
 const page = document.getElementById("session");
 const { path, id, t0: first, select } = page.dataset;
 const byId = (name) => document.getElementById(name);
 // imported statically, not when a tab is opened: a browser does not retry a module that failed to load
-const opens = { conversation, events, raw }, tabs = ["timeline", ...Object.keys(opens)];
+const opens = { conversation: paged, events, raw: paged }, tabs = ["timeline", ...Object.keys(opens)];
 const panels = new Map(); // name → panel of an opened tab
 const search = byId("search"), type = byId("type");
 const showHead = kept(byId("head")), showOverview = kept(byId("overview"));
@@ -74,7 +73,7 @@ async function openTab(name, { focus = false } = {}) {
     if (tools) tools.hidden = !chosen;
   }
   address((query) => (name === "timeline" ? query.delete("tab") : query.set("tab", name)));
-  if (first) panels.set(name, opens[name]({ path, detail, search }));
+  if (first) panels.set(name, opens[name](name, { path, detail, search }));
   if (focus) current().focus();
   find();
   if (first) await panels.get(name).news();
