@@ -73,14 +73,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Parameters:
-        arguments: the words after `coagent-langchain`; those of the process if None.
-
-    Returns:
-        The exit code.
-    """
+    """Run the command that `arguments` name, or those of the process, and return its exit code."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - None where it is closed, as by `>&-`
     try:
         options = parser().parse_args(arguments)

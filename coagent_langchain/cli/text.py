@@ -31,12 +31,7 @@ CODES = {
 
 
 def hint(status: int | None, reason: str) -> str:
-    """Advice about a server that does not respond; "" if it did, or if `verdict.hint` has advice of its own.
-
-    Parameters:
-        status: the status of the response; None if there was none.
-        reason: why there was none.
-    """
+    """Advice about a server that gave no response; "" if it did, or if `verdict.hint` has advice of its own."""
     if status is not None or verdict.hint(status, reason):
         return ""
     return " (start a server with 'coagent-langchain serve', or set COAGENT_BASE_URL to yours)"
@@ -115,13 +110,7 @@ def one_line(name: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:
-    """Rows in columns as wide as their content, under a dim head.
-
-    Parameters:
-        head: the names of the columns.
-        rows: the cells.
-        right: names of the columns that are aligned to the right.
-    """
+    """Rows in columns as wide as their content, those in `right` aligned to the right, under a dim head."""
     widths = [max(cells(row[n]) for row in [head, *rows]) for n in range(len(head))]
 
     def line(row: Sequence[str]) -> str:

@@ -29,8 +29,7 @@ def build(store: Store, closing: threading.Event, *, token: str | None, hosts: t
     Parameters:
         store: where entries are kept; the caller closes it.
         closing: set when the server stops; long responses check it.
-        token: bearer token that every request must have, or None.
-        hosts: host names that the Host header may name; any if empty.
+        token, hosts: see `Security`.
     """
     starlette = Starlette(
         routes=[*api.routes, *views.routes],

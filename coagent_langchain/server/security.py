@@ -38,7 +38,6 @@ class Security:
     """ASGI middleware for HTTP scopes only: checks host, origin, content type and token; sets response headers.
 
     Parameters:
-        app: the application behind it.
         hosts: host names that the Host header may name, without port; any if empty.
         token: bearer token that every request must have, or None.
     """

@@ -24,11 +24,7 @@ class View:
 
 
 class Timelines:
-    """A thread-safe LRU cache of timelines.
-
-    Parameters:
-        store: where the entries are.
-    """
+    """A thread-safe LRU cache of the timelines of a store's sessions."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -14,12 +14,7 @@ from coagent_langchain.wire import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A tool call in the stand-in's answer.
-
-    Attributes:
-        name: the tool's name.
-        arguments: its arguments.
-    """
+    """A tool call in the stand-in's answer."""
 
     name: str
     arguments: JsonObject = field(default_factory=dict)

@@ -45,7 +45,6 @@ class ClickHouseStore(Store):
 
     Parameters:
         connect: makes a client; called once for the writer and once per reader.
-        database: name of the database.
         make: whether to create a missing database and its tables.
 
     Raises:

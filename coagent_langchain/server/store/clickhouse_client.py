@@ -19,11 +19,7 @@ DATABASE = "coagent"
 
 
 def open_store(address: str, *, make: bool) -> ClickHouseStore:
-    """Open the store at `clickhouse://USER:PASSWORD@HOST:8123/DATABASE` or `chdb:///PATH`.
-
-    Parameters:
-        address: address of the store.
-        make: whether to create a missing store.
+    """Open the store at `clickhouse://USER:PASSWORD@HOST:8123/DATABASE` or `chdb:///PATH`, or `make` a missing one.
 
     Raises:
         ConfigurationError: the address is invalid, there is no store, or the database cannot be used.

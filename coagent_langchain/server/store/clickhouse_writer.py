@@ -21,13 +21,7 @@ TEXTS = {"input_format_try_infer_dates": 0, "input_format_try_infer_datetimes": 
 
 
 class Writer:
-    """Writes to the tables of one database and deletes from them; not thread-safe.
-
-    Parameters:
-        client: the connection, for exclusive use.
-        database: name of the database.
-        table: description of its table of entries.
-    """
+    """Writes to the tables of one database and deletes from them; not thread-safe, with a client of its own."""
 
     def __init__(self, client: Client, database: str, table: Table) -> None:
         self._client = client
@@ -90,12 +84,7 @@ class Writer:
             self._insert(lines[half:], entries[half:])
 
     def delete(self, condition: str, **parameters: Any) -> Pruned:
-        """Delete the sessions that match a condition, in steps.
-
-        Parameters:
-            condition: SQL over the roll-up.
-            parameters: parameters of the condition.
-        """
+        """Delete the sessions that match a condition, which is SQL over the roll-up, in steps."""
         count = entries = 0
         sql = f"SELECT session_id, entries FROM {SESSIONS.format(db=self._db)} WHERE {condition} LIMIT {PRUNED_AT_ONCE}"
         while True:

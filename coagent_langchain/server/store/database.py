@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Unavailable
@@ -123,12 +124,8 @@ class OpenFile:
 
 
 @contextlib.contextmanager
-def available(what: str) -> Iterator[None]:
-    """Raise `Unavailable` if SQLite fails: a file locked for long or damaged, no space, an I/O error.
-
-    Parameters:
-        what: what could not be done, for the message: "read" or "written".
-    """
+def available(what: Literal["read", "written"]) -> Iterator[None]:
+    """Raise `Unavailable` if SQLite fails: a file locked for long or damaged, no space, an I/O error."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -136,12 +133,7 @@ def available(what: str) -> Iterator[None]:
 
 
 def reader(path: Path, index: Path) -> sqlite3.Connection:
-    """Open a read-only connection.
-
-    Parameters:
-        path: the entries' file.
-        index: the search index's file, attached as `search`.
-    """
+    """Open a connection that only reads, with the file of the search index attached as `search`."""
     connection = connect(path)
     with closed_on_error(connection):
         connection.execute("ATTACH ? AS search", (str(index),))

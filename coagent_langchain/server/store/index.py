@@ -42,10 +42,9 @@ _ADD = """INSERT INTO words (rowid, text) SELECT seq / :size AS block, indexed(C
 
 
 class Index:
-    """The index of one entries file, and the thread that keeps it up to date.
+    """`PATH.search`, the index of the entries file at a path, and the thread that keeps it up to date.
 
     Parameters:
-        path: the entries file; the index is `PATH.search`.
         latest: returns the highest sequence number stored.
     """
 
@@ -147,9 +146,6 @@ def remove(path: Path) -> None:
 
 def ranges(connection: sqlite3.Connection, terms: Terms) -> Iterator[tuple[int, int]]:
     """Ranges of sequence numbers (first, end) that may have entries with the terms, newest first.
-
-    Parameters:
-        connection: one of `Readers`.
 
     Raises:
         Unavailable: the index is damaged.

@@ -24,11 +24,7 @@ C = TypeVar("C", bound=Connection)
 
 
 class Readers(Generic[C]):
-    """A pool of `READERS` connections, each opened when first needed.
-
-    Parameters:
-        connect: opens a connection.
-    """
+    """A pool of `READERS` connections, each opened when first needed."""
 
     def __init__(self, connect: Callable[[], C]) -> None:
         self._connect = connect
