@@ -58,13 +58,6 @@ PROMPT = ChatPromptTemplate.from_messages([("system", "You are a chef."), ("huma
 ONE_CALL = [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]
 
 
-def test_chain_is_one_prompt_with_one_turn(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A prompt | model | parser chain logs a session, the user's input and one call with its response."""
-    (PROMPT | chat("Soup") | StrOutputParser()).invoke({"food": "carrots"}, {"callbacks": [handler]})
-
-    assert log.sequence == ONE_CALL
-
-
 @pytest.mark.parametrize("run", [RunnablePassthrough() | chat("Soup"), chat("Soup")], ids=["chain", "model"])
 def test_config_with_a_run_id_may_be_used_again(run: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Each run is logged, with an id of its own, so that calls and responses can be told apart."""
@@ -321,9 +314,10 @@ def test_open_parser_is_no_prompt_when_its_session_ends_or_it_is_given_up(
     assert state_of(handler) == EMPTY
 
 
-def test_no_input_is_no_text(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+@pytest.mark.parametrize("given", [None, ""])
+def test_no_input_is_no_text(given: str | None, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A run called with `None`, as when a graph resumes from a checkpoint, has an empty prompt, not `null`."""
-    RunnableLambda(lambda _: "done").invoke(None, {"callbacks": [handler]})
+    RunnableLambda(lambda _: "done").invoke(given, {"callbacks": [handler]})
 
     assert [e["prompt"] for e in of_type(log, "user_input")] == [""]
 
@@ -370,23 +364,16 @@ def test_answer_of_a_graph_without_a_state_is_its_last_message(
 
 
 @pytest.mark.parametrize("content", ["soup", [{"type": "text", "text": "soup"}]])
-@pytest.mark.parametrize("role", ["ai", "assistant"])
-def test_answer_that_is_a_pair_is_its_text(
-    role: str, content: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
+@pytest.mark.parametrize("message", [
+    lambda content: ("ai", content), lambda content: ("assistant", content),
+    lambda content: {"role": "assistant", "content": content},
+], ids=["ai", "assistant", "dict"])  # fmt: skip
+def test_answer_that_is_no_message_object_is_its_text(
+    message: Any, content: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """LangGraph's guides write messages as pairs, which a state without its reducer keeps."""
+    """A pair, as in LangGraph's guides, or another SDK's JSON, which a state without LangGraph's reducer keeps."""
     with handler.session():
-        answered = {"messages": [("user", "q"), (role, content)]}
-        RunnableLambda(lambda _: answered).invoke("q", {"callbacks": [handler]})
-
-    assert [e["output_data"] for e in of_type(log, "session_end")] == [{"response": "soup"}]
-
-
-@pytest.mark.parametrize("content", ["soup", [{"type": "text", "text": "soup"}]])
-def test_answer_of_another_sdk_is_its_text(content: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """It returns a message as JSON, which a state without LangGraph's reducer keeps."""
-    with handler.session():
-        answered = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": content}]}
+        answered = {"messages": [("user", "q"), message(content)]}
         RunnableLambda(lambda _: answered).invoke("q", {"callbacks": [handler]})
 
     assert [e["output_data"] for e in of_type(log, "session_end")] == [{"response": "soup"}]
@@ -399,13 +386,6 @@ def test_answers_to_several_inputs_are_all_the_answer(log: MemoryDelivery, handl
 
     (end,) = of_type(log, "session_end")
     assert [each["content"] for each in json.loads(end["output_data"]["response"])] == ["soup", "stew"]
-
-
-def test_empty_input_is_empty(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """An empty string is logged as such, not as two quotes."""
-    RunnableLambda(lambda _: "done").invoke("", {"callbacks": [handler]})
-
-    assert [e["prompt"] for e in of_type(log, "user_input")] == [""]
 
 
 @pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke", "astream", "batch", "abatch"])
@@ -558,16 +538,6 @@ def test_text_model_reads_ollamas_counts(log: MemoryDelivery, handler: CoagentCa
     assert response["total_tokens"] == 10
 
 
-def test_each_root_run_is_a_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Two invocations of one handler are prompts 1 and 2 of one session."""
-    model = chat("a", "b")
-    model.invoke("one", {"callbacks": [handler]})
-    model.invoke("two", {"callbacks": [handler]})
-
-    assert log.sequence == [*ONE_CALL, ("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1)]
-    assert len({entry["session_id"] for entry in log.entries}) == 1
-
-
 def test_session_and_prompt_as_in_the_reference(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Two calls in prompt 1 and one in prompt 2 take the numbers of the reference's worked example."""
     model = chat("a", "b", "c")
@@ -679,19 +649,17 @@ def test_tags_of_a_retriever_are_the_users_own(log: MemoryDelivery, handler: Coa
     assert [entry["meta"].get("context") for entry in of_type(log, "tool_call")] == [None, {"tags": ["mine"]}]
 
 
-def test_tags_of_a_branch_are_the_users_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The tags with which LangChain numbers the parts of a `RunnableBranch` are left out."""
-    branches = RunnableBranch((lambda _: True, chat("a")), chat("b"))
-    branches.invoke("q", {"callbacks": [handler], "tags": ["branch:main"]})
+@pytest.mark.parametrize(("run", "tags", "own"), [
+    (RunnableBranch((lambda _: True, chat("a")), chat("b")), ["branch:main"], ["branch:main"]),
+    (chat("a"), ["nostream", "nostream2"], ["nostream2"]),
+], ids=["branch", "nostream"])  # fmt: skip
+def test_tags_of_a_call_are_the_users_own(
+    run: Any, tags: list[str], own: list[str], log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Those with which LangChain numbers a branch's parts, and with which middleware stops streaming, say nothing."""
+    run.invoke("q", {"callbacks": [handler], "tags": tags})
 
-    assert [entry["meta"].get("context") for entry in of_type(log, "llm_call")] == [{"tags": ["branch:main"]}]
-
-
-def test_tag_against_streaming_is_not_the_users_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Middleware puts LangGraph's `nostream` on its own calls: as a label it would say nothing."""
-    chat("a").invoke("q", {"callbacks": [handler], "tags": ["nostream", "nostream2"]})
-
-    assert [entry["meta"].get("context") for entry in of_type(log, "llm_call")] == [{"tags": ["nostream2"]}]
+    assert [entry["meta"].get("context") for entry in of_type(log, "llm_call")] == [{"tags": own}]
 
 
 def test_exception_may_stand_for_the_message(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from enum import StrEnum
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from langchain_anthropic import ChatAnthropic
@@ -204,11 +204,14 @@ def test_calls_that_could_not_be_parsed_are_marked() -> None:
 
 
 class Watched:
-    """An object whose attributes are behind a property that raises."""
+    """An object whose attributes are behind a property, which notes that it ran."""
+
+    ran: ClassVar[list[str]] = []
 
     @property
     def __dict__(self) -> Any:  # type: ignore[override]
-        raise RuntimeError("a property ran")
+        self.ran.append("__dict__")
+        return {}
 
 
 @pytest.mark.parametrize(
@@ -227,6 +230,8 @@ class Watched:
 def test_a_property_in_place_of_the_attributes_never_runs(read: Callable[[Any], Any]) -> None:
     """An object whose class has `__dict__` as a property is read without it."""
     read(Watched())
+
+    assert Watched.ran == []
 
 
 @pytest.mark.parametrize(

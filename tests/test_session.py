@@ -19,21 +19,13 @@ from coagent_langchain import CoagentCallbackHandler, ConfigurationError
 from coagent_langchain.testing import MemoryDelivery
 from coagent_langchain.wire import MAX_COUNTER
 from tests.fakes import chat
-from tests.reading import ONE_CALL, of_type, sessions, types
+from tests.reading import ONE_CALL, of_type, sessions
 
 
 @tool
 def peel(food: str) -> str:
     """Peel it."""
     return food
-
-
-def test_session_id_of_the_handler_wins(log: MemoryDelivery) -> None:
-    """An explicit id is used whatever the run's metadata says."""
-    handler = CoagentCallbackHandler("mine", delivery=log)
-    chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": "other"}})
-
-    assert sessions(log) == {"mine": ONE_CALL}
 
 
 @pytest.mark.parametrize("session_id", ["mine", None])
@@ -145,17 +137,6 @@ def test_prompt_number_from_metadata(log: MemoryDelivery, handler: CoagentCallba
     chat("a").invoke("q", {"callbacks": [handler]})
 
     assert [e["prompt_number"] for e in of_type(log, "user_input")] == [5, 6]
-
-
-def test_ended_session_continues_its_numbers(log: MemoryDelivery) -> None:
-    """A session that is used again after its end starts again, with the next prompt number."""
-    handler = CoagentCallbackHandler("s", delivery=log)
-    chat("a").invoke("q", {"callbacks": [handler]})
-    handler.close()
-    chat("a").invoke("q", {"callbacks": [handler]})
-
-    assert [e["prompt_number"] for e in of_type(log, "llm_call")] == [1, 2]
-    assert types(log).count("session_start") == 2
 
 
 def test_session_that_begins_again_stands_at_its_first_prompt(log: MemoryDelivery) -> None:

@@ -24,6 +24,8 @@ def test_exception_that_leaves_a_session_is_told_in_full(log: MemoryDelivery, ha
     assert info.pop("stack_trace").endswith("KeyError: 'salt'\n")
     assert info == {"error_id": error["event_id"], "error_type": "KeyError", "error_message": "'salt'",
                     "error_severity": "high", "component_id": "session"}  # fmt: skip
+    assert types(log) == ["session_start", "error", "session_end"]
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["meta"]["errors"]) == ("failed", 1)
 
 
 def test_session_that_fails_tells_no_secret(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -113,17 +115,6 @@ def test_exception_that_leaves_a_prompt_is_logged_there(log: MemoryDelivery, han
     assert (log.entries[-1]["meta"]["errors"], log.entries[-1]["meta"]["status"]) == (2, "failed")
 
 
-def test_context_manager_reports_a_failure_and_lets_it_through(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """An exception inside is logged as an error, the session's status is failed, and the exception propagates."""
-    with pytest.raises(ValueError, match="burnt"), handler.session("Cook"):
-        raise ValueError("burnt")
-
-    assert types(log) == ["session_start", "error", "session_end"]
-    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["meta"]["errors"]) == ("failed", 1)
-
-
 def test_failure_of_a_later_block_is_beside_its_own_start_and_end(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
@@ -135,17 +126,6 @@ def test_failure_of_a_later_block_is_beside_its_own_start_and_end(
         raise ValueError("burnt")
 
     assert log.sequence == [("session_start", 2, 0), ("error", 2, 0), ("session_end", 2, 0)]
-
-
-def test_a_runs_own_error_is_not_reported_again_by_its_session(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """A run's exception that also leaves the session is one error event."""
-    with pytest.raises(ValueError, match="no gas"), handler.session("Cook"):
-        chat(ValueError("no gas")).invoke("q", {"callbacks": [handler]})
-
-    assert types(log).count("error") == 1
-    assert log.entries[-1]["meta"]["status"] == "failed"
 
 
 def test_error_of_any_of_several_runs_is_not_reported_again_by_its_session(

@@ -241,14 +241,6 @@ def test_an_enormous_integer_is_named() -> None:
     assert snapshot([10**20_000]) == ["<integer of 66,439 bits>"]
 
 
-def test_iterators_are_not_advanced() -> None:
-    """A generator and an iterator still yield all their items after a snapshot."""
-    numbers, letters = (n for n in range(3)), iter("ab")
-    snapshot({"n": numbers, "l": [letters]})
-
-    assert (list(numbers), list(letters)) == ([0, 1, 2], ["a", "b"])
-
-
 def test_hostile_objects_are_harmless() -> None:
     """Objects that raise or lie when they are inspected become a placeholder or their plain fields."""
     found = snapshot([Hostile(), Sly()])

@@ -13,7 +13,8 @@ import pytest
 
 HERE = Path(__file__).parent
 KEYS = [f"F{number}" for number in range(1, 24)] + [str(number) for number in range(1, 54)]
-_KEYED = re.compile(r"(F\d+|\d+)(?: (\S+#\d+))?: ")
+_ONE = r"(?:F\d+|\d+)(?: \S+#\d+)?"
+_KEYED = re.compile(rf"({_ONE}(?:, {_ONE})*): ")  # a test may show several
 
 
 def tests() -> dict[str, list[tuple[str, str]]]:
@@ -23,8 +24,9 @@ def tests() -> dict[str, list[tuple[str, str]]]:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             line = (ast.get_docstring(node) or "").partition("\n")[0] if isinstance(node, ast.FunctionDef) else ""
             if isinstance(node, ast.FunctionDef) and (match := _KEYED.match(line)):
-                said = f"{match.group(2)}: " if match.group(2) else ""
-                found[match.group(1)].append((f"{path.name}::{node.name}", said + line[match.end() :]))
+                for key, _, thread in (each.partition(" ") for each in match[1].split(", ")):
+                    said = f"{thread}: " if thread else ""
+                    found[key].append((f"{path.name}::{node.name}", said + line[match.end() :]))
     return found
 
 

@@ -45,7 +45,7 @@ class Streamed(ScriptedChat):
 
 
 def test_streamed_usage_is_read_from_the_message(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """1 langfuse/langfuse#2521: tokens of a streamed call, whose result has no `llm_output`, are found."""
+    """1 langfuse/langfuse#2521, 4 langchain-ai/langchain#34057: the result of a streamed call has no `llm_output`."""
     list(chat("one two").stream("q", {"callbacks": [handler]}))
 
     assert tokens(log) == (10, 4, 14)
@@ -69,15 +69,6 @@ def test_usage_in_the_last_chunk_is_found(log: MemoryDelivery, handler: CoagentC
     assert tokens(log) == (7, 2, 9)
 
 
-def test_result_without_llm_output_is_enough(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """4 langchain-ai/langchain#34057: `llm_output` is never required."""
-    answer = AIMessage("soup", usage_metadata=USAGE)
-    model = chat(answer)
-    model.invoke("q", {"callbacks": [handler]})
-
-    assert (response(log)["response"], tokens(log)) == ("soup", (10, 4, 14))
-
-
 @pytest.mark.parametrize(
     "output", [None, {}, {"token_usage": None}, {"usage": {"input_tokens": "many"}}, {"token_usage": ["odd"]}]
 )
@@ -92,39 +83,31 @@ def test_odd_provider_dicts_cost_no_event(output: Any, log: MemoryDelivery, hand
     assert (response(log)["response"], tokens(log)) == ("soup", (None, None, None))
 
 
-def test_reasoning_tokens_are_carried_through(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+@pytest.mark.parametrize("reported", [
+    {"output_token_details": {"reasoning": 3, "audio": 1}, "input_token_details": {"audio": 2}},
+    {"input_token_details": {"flex_cache_read": 4, "flex": 9, "ephemeral_5m_input_tokens": 2, "cache_creation": 0}},
+], ids=["reasoning", "service tier"])  # fmt: skip
+def test_token_details_are_carried_through(reported: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """6 PostHog/posthog-python#268: details such as reasoning tokens are logged as the model reports them."""
-    usage = {**USAGE, "output_token_details": {"reasoning": 3, "audio": 1}, "input_token_details": {"audio": 2}}
-    chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})
+    chat(AIMessage("soup", usage_metadata=USAGE | reported)).invoke("q", {"callbacks": [handler]})
 
-    assert details(log) == {
-        "output_token_details": {"reasoning": 3, "audio": 1},
-        "input_token_details": {"audio": 2},
-    }
+    assert (tokens(log), details(log)) == ((10, 4, 14), reported)
 
 
 def test_anthropic_input_includes_the_cache_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """7 PostHog/posthog#39901: LangChain's input includes the cache, Anthropic's own does not: they are never mixed."""
+    """7 PostHog/posthog#39901, 8 braintrustdata/braintrust-sdk-python#510: the input includes the cache, once."""
     message = AIMessage(
         "soup",
         usage_metadata={"input_tokens": 110, "output_tokens": 5, "total_tokens": 115,
                         "input_token_details": {"cache_read": 100, "cache_creation": 0}},
         response_metadata={"usage": {"input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 5}},
     )  # fmt: skip
-    chat(message).invoke("q", {"callbacks": [handler]})
-
-    assert (tokens(log), details(log)["input_token_details"]["cache_read"]) == ((110, 5, 115), 100)
-
-
-def test_cache_is_not_added_to_totals_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """8 braintrustdata/braintrust-sdk-python#510: cached tokens are part of the total, once, for the session too."""
-    usage = {"input_tokens": 110, "output_tokens": 5, "total_tokens": 115, "input_token_details": {"cache_read": 100}}
-    model = chat(AIMessage("soup", usage_metadata=usage))
     for _ in range(2):
-        model.invoke("q", {"callbacks": [handler]})
+        chat(message).invoke("q", {"callbacks": [handler]})
     handler.close()
 
-    totals = of_type(log, "session_end")[0]["meta"]
+    assert (tokens(log), details(log)["input_token_details"]["cache_read"]) == ((110, 5, 115), 100)
+    totals = log.entries[-1]["meta"]
     assert (totals["input_tokens"], totals["output_tokens"], totals["total_tokens"]) == (220, 10, 230)
 
 
@@ -149,13 +132,14 @@ def test_usage_in_two_places_is_counted_once(log: MemoryDelivery, handler: Coage
 
 
 def test_cache_hit_is_marked_and_not_summed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """11 langfuse/langfuse#2112: a response from LangChain's own cache is marked, and is in no total."""
+    """F13, 11 langfuse/langfuse#2112: the cached object changes later; the hit is marked, and is in no total."""
     model = chat("soup").model_copy(update={"cache": InMemoryCache()})
     for _ in range(3):
         model.invoke("q", {"callbacks": [handler]})
     handler.close()
 
-    assert [e["meta"].get("cached") for e in of_type(log, "llm_response")] == [None, True, True]
+    told = [(e["meta"].get("cached"), e["llm_response"]["response"]) for e in of_type(log, "llm_response")]
+    assert (told, tokens(log, 0)) == ([(None, "soup"), (True, "soup"), (True, "soup")], (10, 4, 14))
     assert of_type(log, "session_end")[0]["meta"]["total_tokens"] == 14
 
 
@@ -165,15 +149,6 @@ def test_raw_usage_is_kept_beside_the_normalised(log: MemoryDelivery, handler: C
     chat(AIMessage("soup", response_metadata={"usage": raw})).invoke("q", {"callbacks": [handler]})
 
     assert (tokens(log), details(log)["raw"]) == ((94, 5, 99), raw)
-
-
-def test_service_tier_details_are_kept(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """6 PostHog/posthog-python#268: keys with a service tier prefix and cache lifetimes are kept verbatim."""
-    found = {"flex_cache_read": 4, "flex": 9, "ephemeral_5m_input_tokens": 2, "cache_creation": 0}
-    usage = {**USAGE, "input_token_details": found}
-    chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})
-
-    assert (tokens(log), details(log)["input_token_details"]) == ((10, 4, 14), found)
 
 
 def test_text_batch_is_counted_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -25,42 +25,6 @@ def parents(log: MemoryDelivery) -> dict[str, str | None]:
     return {e["meta"]["trace"]["run_id"]: e["meta"]["trace"].get("parent_run_id") for e in log.entries}
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream"])
-def test_children_of_fallbacks_have_their_parent(
-    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """13 langchain-ai/langchain#36072: children of `with_fallbacks` are neither orphans nor new prompts."""
-    fallback = chat(ValueError("down")).with_fallbacks([chat("ok")])
-    config: Any = {"callbacks": [handler]}
-    match way:
-        case "invoke":
-            fallback.invoke("q", config)
-        case "ainvoke":
-            asyncio.run(fallback.ainvoke("q", config))
-        case _:
-            list(fallback.stream("q", config))
-
-    roots = {e["meta"]["trace"]["root_run_id"] for e in log.entries}
-    calls = of_type(log, "llm_call")
-    assert (len(roots), {e["meta"]["trace"].get("parent_run_id") for e in calls}) == (1, roots)
-    assert [e["turn_number"] for e in calls] == [1, 2]
-
-
-def test_handler_passed_again_in_a_node_keeps_one_trace(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """14 comet-ml/opik#2839: a handler that is passed again inside a node logs that call within the run."""
-
-    def node(state: Any) -> Any:
-        return {"messages": [CHAIN.invoke(state["messages"], {"callbacks": [handler]})]}
-
-    graph = StateGraph(MessagesState)
-    graph.add_node("cook", node)
-    graph.add_edge(START, "cook")
-    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
-
-    assert len({e["meta"]["trace"]["root_run_id"] for e in log.entries}) == 1
-    assert types(log).count("user_input") == 1
-
-
 def test_shared_handler_in_parallel_keeps_runs_apart(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """15 langfuse/langfuse#3491: many concurrent runs of one handler: each call is under its own root and input."""
 
@@ -119,22 +83,6 @@ def test_consecutive_calls_do_not_nest(log: MemoryDelivery, handler: CoagentCall
 
     assert [e["prompt_number"] for e in of_type(log, "llm_call")] == [1, 2, 3, 4, 5]
     assert len({e["meta"]["trace"]["root_run_id"] for e in log.entries}) == 5
-
-
-def test_decorated_async_node_keeps_its_parent(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """19 mlflow/mlflow#18216: a model called in an async graph node is below that node."""
-
-    async def node(state: Any) -> Any:
-        await asyncio.sleep(0)
-        return {"messages": [await chat("soup").ainvoke(state["messages"])]}
-
-    graph = StateGraph(MessagesState)
-    graph.add_node("cook", node)
-    graph.add_edge(START, "cook")
-    asyncio.run(graph.compile().ainvoke({"messages": [("user", "go")]}, {"callbacks": [handler]}))
-
-    (enter,), (call,) = of_type(log, "component_enter"), of_type(log, "llm_call")
-    assert call["meta"]["trace"]["parent_run_id"] == enter["meta"]["trace"]["run_id"]
 
 
 def test_shielded_end_callbacks_find_their_run(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
