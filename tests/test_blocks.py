@@ -149,24 +149,6 @@ async def begun_here(handler: CoagentCallbackHandler) -> tuple[asyncio.Event, as
     return left, task
 
 
-def test_run_that_goes_on_from_block_to_block_keeps_its_prompt(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """The run keeps the session open, and the session ends with the last block."""
-
-    async def main() -> None:
-        session = handler.session("Cook", session_id="s")
-        async with session:
-            left, task = await begun_here(handler)
-        async with session:
-            left.set()
-            await task
-
-    asyncio.run(main())
-
-    assert log.sequence == [(event, 1, int(event.startswith("llm"))) for event in [*ONE_CALL, "session_end"]]
-
-
 def test_prompt_has_its_number_when_it_is_entered(handler: CoagentCallbackHandler) -> None:
     """Before, it is 0: prompts are numbered in the order in which they are entered."""
     with handler.session("Cook") as session:
@@ -257,16 +239,19 @@ def test_block_that_is_left_in_one_context_stays_open_in_another(
     assert sessions(log) == {"s": ["session_start", "user_input", *ONE_CALL[1:], "session_end"]}
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["one block", "another block"])
 def test_session_ends_with_the_task_that_outlives_its_block(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
+    again: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Everything that the task does after the block was left is logged."""
+    """All that the task does after the block was left is logged in its prompt, even if the block is entered again."""
 
     async def main() -> None:
-        async with handler.session("Cook", session_id="s"):
+        session = handler.session("Cook", session_id="s")
+        async with session:
             left, task = await begun_here(handler)
-        left.set()
-        await task
+        async with session if again else contextlib.nullcontext():
+            left.set()
+            await task
 
     asyncio.run(main())
 

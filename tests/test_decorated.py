@@ -50,29 +50,23 @@ def test_decorated_callable_without_a_name_is_called(log: MemoryDelivery, handle
     assert [entry.get("prompt") for entry in log.entries] == ["Running partial", None]
 
 
-def test_decorated_object_with_a_coroutine_as_its_call_ends_after_that(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
+@pytest.mark.parametrize("callable_object", [False, True])
+def test_decorated_coroutine_ends_after_its_body(
+    callable_object: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """It is not a coroutine function itself, but what it returns is awaited all the same."""
+    """A coroutine's session includes what happens after its first await; an object's call may return one, too."""
+
+    async def cook(food: str) -> Any:
+        await asyncio.sleep(0)
+        return (await chat(f"{food} soup").ainvoke(food, {"callbacks": [handler]})).content
 
     class Cook:
         async def __call__(self, food: str) -> Any:
-            return await chat(f"{food} soup").ainvoke(food, {"callbacks": [handler]})
+            return await cook(food)
 
-    answer = asyncio.run(handler.session("Cook")(Cook())("leek"))
+    served = handler.session("Cook")(Cook() if callable_object else cook)
 
-    assert (answer.content, list(sessions(log).values())) == ("leek soup", [[*ONE_CALL, "session_end"]])
-
-
-def test_decorated_coroutine_ends_after_its_body(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A coroutine's session includes what happens after its first await."""
-
-    @handler.session("Cook")
-    async def cook() -> Any:
-        await asyncio.sleep(0)
-        return (await chat("soup").ainvoke("q", {"callbacks": [handler]})).content
-
-    assert asyncio.run(cook()) == "soup"
+    assert asyncio.run(served("leek")) == "leek soup"
     assert list(sessions(log).values()) == [[*ONE_CALL, "session_end"]]
 
 

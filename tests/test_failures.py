@@ -158,15 +158,6 @@ def test_what_failed_is_not_open(log: MemoryDelivery, handler: CoagentCallbackHa
     assert [session.open_calls for session in roll_up(log.entries)] == [0]
 
 
-def test_the_same_exception_object_twice_is_two_errors(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Two calls that raise the same object have one error each: every call is closed."""
-    error = ValueError("again")
-    model = chat(error, error, "ok").with_retry(wait_exponential_jitter=False)
-    model.invoke("q", {"callbacks": [handler]})
-
-    assert len(of_type(log, "error")) == 2
-
-
 @pytest.mark.parametrize("explicit", [True, False])
 def test_exception_raised_from_another_is_an_error_that_names_it(
     explicit: bool, log: MemoryDelivery, handler: CoagentCallbackHandler

@@ -220,7 +220,8 @@ def test_issuers_in_graphs_with_the_same_nodes_differ(log: MemoryDelivery, handl
         graph.add_node(name, create_agent(chat("done"), []))
     graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
-    assert [e["llm_call"]["issuer"] for e in of_type(log, "llm_call")] == ["maths.model", "poet.model"]
+    told = [(e["llm_call"]["issuer"], e["meta"]["framework"]["path"]) for e in of_type(log, "llm_call")]
+    assert told == [("maths.model", ["maths", "model"]), ("poet.model", ["poet", "model"])]
 
 
 @pytest.mark.parametrize(
@@ -583,23 +584,15 @@ def test_error_is_one_event_where_it_arose(log: MemoryDelivery, handler: Coagent
     assert error["meta"]["path"] == ["cook", "ScriptedChat"]
 
 
-def test_long_input_is_written_whole_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """`prompt` has all of a long text, `input_data` repeats its beginning and says so."""
-    question = "why? " * 10_000
-    chat("because").invoke(question, {"callbacks": [handler]})
+@pytest.mark.parametrize(("length", "note"), [(4096, ""), (4097, "… [cut: all of it is in prompt]")])
+def test_long_input_is_written_whole_once(
+    length: int, note: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """`prompt` has all of a text; `input_data` repeats one of a usual length, of a longer one its beginning."""
+    chat("because").invoke("w" * length, {"callbacks": [handler]})
 
     (asked,) = of_type(log, "user_input")
-    assert asked["prompt"] == question
-    assert asked["input_data"]["prompt"] == question[:4096] + "… [cut: all of it is in prompt]"
-
-
-def test_input_of_a_usual_length_is_whole_in_both_places(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Only a longer one is cut, in `input_data`."""
-    question = "w" * 4096
-    chat("because").invoke(question, {"callbacks": [handler]})
-
-    (asked,) = of_type(log, "user_input")
-    assert (asked["prompt"], asked["input_data"]) == (question, {"prompt": question})
+    assert (asked["prompt"], asked["input_data"]) == ("w" * length, {"prompt": "w" * 4096 + note})
 
 
 def test_retriever_answers_with_how_much_it_found_and_the_first_of_it(

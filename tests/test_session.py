@@ -40,12 +40,18 @@ def test_what_is_logged_outside_any_run_is_in_the_handlers_session(session_id: s
     assert (session_id or named, logged) == (named, ["session_start", "info", *ONE_CALL[1:], "info"])
 
 
-@pytest.mark.parametrize("key", ["session_id", "thread_id", "conversation_id"])
-def test_session_id_of_the_run(key: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Metadata names the session; `configurable` too, as `contract/test_facts.py` shows."""
-    chat("a").invoke("q", {"callbacks": [handler], "metadata": {key: "thread-7"}})
+@pytest.mark.parametrize(("key", "named", "session"), [
+    ("session_id", "thread-7", "thread-7"), ("thread_id", "thread-7", "thread-7"),
+    ("conversation_id", "thread-7", "thread-7"), ("thread_id", 7, "7"),
+    ("thread_id", UUID(int=7), str(UUID(int=7))), ("thread_id", "s" * 600, "s" * 512),
+], ids=["session", "thread", "conversation", "int", "uuid", "long"])  # fmt: skip
+def test_session_id_of_the_run(
+    key: str, named: Any, session: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Metadata names the session, some frameworks by a number; a server accepts 512 characters."""
+    chat("a").invoke("q", {"callbacks": [handler], "metadata": {key: named}})
 
-    assert sessions(log) == {"thread-7": ONE_CALL}
+    assert sessions(log) == {session: ONE_CALL}
 
 
 def test_session_id_of_the_first_step(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -54,20 +60,6 @@ def test_session_id_of_the_first_step(log: MemoryDelivery, handler: CoagentCallb
     RunnableLambda(lambda question: named.invoke(question)).invoke("q", {"callbacks": [handler]})
 
     assert sessions(log) == {"thread-7": ONE_CALL}
-
-
-@pytest.mark.parametrize(
-    ("named", "session"),
-    [(7, "7"), (UUID(int=7), str(UUID(int=7))), ("s" * 600, "s" * 512)],
-    ids=["int", "uuid", "long"],
-)
-def test_session_id_of_the_run_may_be_a_number_and_is_cut(
-    named: Any, session: str, log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """Some frameworks number their threads; a server accepts 512 characters."""
-    chat("a").invoke("q", {"callbacks": [handler], "metadata": {"thread_id": named}})
-
-    assert sessions(log) == {session: ONE_CALL}
 
 
 @pytest.mark.parametrize(

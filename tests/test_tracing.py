@@ -49,15 +49,6 @@ def test_tracing_logs_chains_of_all_threads(log: MemoryDelivery) -> None:
     assert [e["prompt"] for e in of_type(log, "user_input")] == ["here", "there"]
 
 
-def test_tracing_beside_an_explicit_handler_logs_once(log: MemoryDelivery) -> None:
-    """A run that already has a handler of ours is not logged twice."""
-    other = MemoryDelivery()
-    with tracing(CoagentCallbackHandler(delivery=log)):
-        chat("a").invoke("q", {"callbacks": [CoagentCallbackHandler(delivery=other)]})
-
-    assert (len(log.entries), len(other.entries)) == (0, 4)
-
-
 @pytest.mark.parametrize("place", [lambda given: tracing(given).__enter__(), CoagentLogHandler])
 @pytest.mark.parametrize("given", ["session-1", logging.INFO, CoagentCallbackHandler])
 def test_what_is_no_handler_is_refused_at_once(place: Callable[[Any], object], given: object) -> None:

@@ -189,18 +189,6 @@ def test_an_agent_that_is_cancelled_in_a_tool_takes_its_call_along(
     assert state_of(handler) == EMPTY
 
 
-def test_nested_agents_are_named(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """Each call carries the agent and node that made it, and its path through the graphs."""
-    graph = StateGraph(MessagesState)
-    for name, answer in (("alice", "a"), ("bob", "b")):
-        graph.add_node(name, create_agent(chat(answer), [], name=name))
-    graph.add_edge(START, "alice")
-    graph.add_edge("alice", "bob")
-    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
-
-    assert [e["meta"]["framework"]["path"] for e in of_type(log, "llm_call")] == [["alice", "model"], ["bob", "model"]]
-
-
 @pytest.mark.parametrize("checkpointer", [None, True])
 def test_path_of_an_agent_that_is_called_again(
     checkpointer: Any, log: MemoryDelivery, handler: CoagentCallbackHandler

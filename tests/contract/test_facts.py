@@ -449,8 +449,9 @@ def test_rescued_tool_error_is_an_error_and_a_recovery(
 
 
 def test_attempts_of_with_retry_are_numbered(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """F20: attempts are child runs with a tag, without `on_retry`: calls, errors and recoveries carry the number."""
-    model = chat(ValueError("1"), ValueError("2"), "ok").with_retry(wait_exponential_jitter=False)
+    """F20: attempts are child runs with a tag, without `on_retry`: each, even with the same exception, has a number."""
+    error = ValueError("down")
+    model = chat(error, error, "ok").with_retry(wait_exponential_jitter=False)
     model.invoke("q", {"callbacks": [handler]})
 
     assert [(e["event_type"], e["meta"].get("attempt")) for e in log.entries[2:]] == [

@@ -23,7 +23,7 @@ from coagent_langchain import CoagentCallbackHandler, CoagentClient, server
 from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
-from tests.reading import EMPTY, of_type, sessions, state_of, types
+from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
 from tests.threads import at_once
 from tests.tools import add
 
@@ -99,40 +99,21 @@ def test_sampling_decides_per_root(rate: float, log: MemoryDelivery) -> None:
     assert state_of(handler) == EMPTY
 
 
-def test_resume_continues_the_servers_numbers() -> None:
+@pytest.mark.parametrize("pickled", [False, True])
+def test_resume_continues_the_servers_numbers(pickled: bool) -> None:
     """With `resume=True` a new process continues with the next prompt, and does not start the session again."""
     with server.launch() as running:
         for resume in (False, True):
             handler = CoagentCallbackHandler("s", base_url=running.base_url, spool_dir="off", resume=resume)
+            handler = pickle.loads(pickle.dumps(handler)) if pickled else handler  # a worker resumes where it is
             chat("soup").invoke("q", {"callbacks": [handler]})
             assert handler.flush(10)
             forget_sessions(handler)
         logged = CoagentClient(running.base_url).get_logs("s")
 
     assert [(e.event_type, e.prompt_number) for e in logged] == [
-        ("session_start", 1),
-        ("user_input", 1),
-        ("llm_call", 1),
-        ("llm_response", 1),
-        ("user_input", 2),
-        ("llm_call", 2),
-        ("llm_response", 2),
-    ]
-
-
-def test_pickled_handler_resumes_where_it_is_unpickled() -> None:
-    """A worker that gets a handler with `resume=True` continues with the next prompt, too."""
-    with server.launch() as running:
-        handler = CoagentCallbackHandler("s", base_url=running.base_url, spool_dir="off", resume=True)
-        chat("soup").invoke("q", {"callbacks": [handler]})
-        assert handler.flush(10)
-        forget_sessions(handler)
-        again = pickle.loads(pickle.dumps(handler))
-        chat("soup").invoke("q", {"callbacks": [again]})
-        assert again.flush(10)
-        logged = CoagentClient(running.base_url).get_logs("s")
-
-    assert [e.prompt_number for e in logged if e.event_type in ("session_start", "user_input")] == [1, 1, 2]
+        ("session_start", 1), *[(kind, number) for number in (1, 2) for kind in ONE_CALL[1:]],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("stops", ["to ask", "in an error"])

@@ -189,16 +189,19 @@ class PlainState(TypedDict):
     messages: list[Any]
 
 
+@pytest.mark.parametrize("in_chain", [False, True])
 @pytest.mark.parametrize(("state", "node"), [
     (MessagesState, keep_all), (PlainState, keep_all), (MessagesState, keep_latest),
 ])  # fmt: skip
 def test_history_that_a_graph_is_given_is_not_said_again(
-    log: MemoryDelivery, handler: CoagentCallbackHandler, state: Any, node: Any
+    log: MemoryDelivery, handler: CoagentCallbackHandler, state: Any, node: Any, in_chain: bool
 ) -> None:
-    """A service without a checkpointer passes the whole conversation each time, and nodes return it."""
+    """A service without a checkpointer passes the whole conversation each time, or a chain looks it up."""
     graph = StateGraph(state).add_node("node", node).add_edge(START, "node").compile()
     history = [("user", "Lunch?"), ("ai", "soup"), {"role": "user", "content": "More?"}, AIMessage("bread")]
-    graph.invoke({"messages": [*history, ("user", "And then?")]}, {"callbacks": [handler]})
+    look_up = RunnableLambda(lambda question: {"messages": [*history, ("user", question)]})
+    run, question = (look_up | graph, "And then?") if in_chain else (graph, look_up.invoke("And then?"))
+    run.invoke(question, {"callbacks": [handler]})
 
     assert own_words(log) == []
 
@@ -217,18 +220,6 @@ def test_history_that_an_agent_is_given_is_not_said_again(
     agent = create_agent(chat("rice"), [], middleware=[trim], name=name)
     config: RunnableConfig = {"callbacks": [handler], **({"run_name": run_name} if run_name else {})}
     agent.invoke({"messages": [("user", "Lunch?"), ("ai", "soup"), ("user", "And then?")]}, config)
-
-    assert own_words(log) == []
-
-
-def test_history_that_a_graph_in_a_chain_is_given_is_not_said_again(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """A chain that looks the conversation up, and passes it to a graph."""
-    graph = StateGraph(MessagesState).add_node("node", keep_all).add_edge(START, "node").compile()
-    history = [("user", "Lunch?"), ("ai", "soup")]
-    look_up = RunnableLambda(lambda question: {"messages": [*history, ("user", question)]})
-    (look_up | graph).invoke("And then?", {"callbacks": [handler]})
 
     assert own_words(log) == []
 

@@ -344,23 +344,30 @@ def test_artifact_is_summarized(log: MemoryDelivery, handler: CoagentCallbackHan
     }
 
 
-@pytest.mark.parametrize("content", ["no more calls", [{"type": "text", "text": "no more calls"}]])
-def test_call_that_a_node_refuses_has_failed(
-    log: MemoryDelivery, handler: CoagentCallbackHandler, content: Any
+NOT_TODAY = {"content": "not today", "name": "add", "tool_call_id": "1"}
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [
+    (ToolMessage(**NOT_TODAY, status="error"), "not run"),  # as by LangChain's limit of tool calls
+    (ToolMessage(**NOT_TODAY | {"content": [{"type": "text", "text": "not today"}]}, status="error"), "not run"),
+    (ToolMessage(**NOT_TODAY | {"name": "Person"}), "answered by node"),  # as TrustCall answers a patch
+    ({"role": "tool", **NOT_TODAY, "status": "error"}, "not run"),  # as in LangGraph's guide to human feedback
+    ({"role": "tool", **NOT_TODAY, "status": "success"}, "answered by node"),
+], ids=["refused", "in blocks", "under another name", "refused by a dict", "by a dict"])  # fmt: skip
+def test_call_that_a_node_answers_is_told(
+    answer: Any, outcome: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """For example by LangChain's limit of tool calls, which answers in place of the tool."""
-    model = chat(calls(("add", {"a": 1, "b": 2}, "1")))
+    """No hook reports it, as its tool does not run; name and arguments are those of the model's call."""
+    graph = StateGraph(MessagesState).add_edge(START, "model").add_edge("model", "review")
+    graph.add_node("model", lambda state: {"messages": [chat(calls(("add", {"a": 1, "b": 2}, "1"))).invoke("q")]})
+    graph.add_node("review", lambda state: {"messages": [answer]})
+    graph.compile().invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
 
-    def limit(state: MessagesState) -> MessagesState:
-        return {"messages": [ToolMessage(content, name="add", tool_call_id="1", status="error")]}
-
-    graph = StateGraph(MessagesState).add_node("model", lambda state: {"messages": [model.invoke(state["messages"])]})
-    app = graph.add_node("limit", limit).add_edge(START, "model").add_edge("model", "limit").compile()
-    app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
-
-    assert answers(log) == [(1, "1", "add", False, "not run")]
+    succeeded = outcome == "answered by node"
+    told = of_type(log, "tool_response")[0]["tool_response"]
+    assert answers(log) == [(1, "1", "add", succeeded, outcome)]
     assert [e["tool_call"] for e in of_type(log, "tool_call")] == [{"tool_name": "add", "parameters": {"a": 1, "b": 2}}]
-    assert of_type(log, "tool_response")[0]["tool_response"]["error_message"] == "no more calls"
+    assert (told["result"], told.get("error_message")) == ({"output": "not today"}, None if succeeded else "not today")
 
 
 def test_call_that_a_node_refuses_in_a_graph_of_messages_alone_has_failed(
@@ -393,36 +400,6 @@ def test_call_that_is_answered_without_its_tool_is_told(log: MemoryDelivery, han
         {"tool_name": "add", "result": {"output": "3"}, "success": True}
     ]
     assert state_of(handler) == EMPTY
-
-
-def test_call_that_is_answered_under_another_name_keeps_its_own(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """The arguments belong to the tool that the model called: TrustCall answers a patch with the patched document."""
-    graph = StateGraph(MessagesState).add_edge(START, "model").add_edge("model", "apply")
-    graph.add_node("model", lambda state: {"messages": [chat(calls(("patch", {"age": 41}, "1"))).invoke("q")]})
-    graph.add_node("apply", lambda state: {"messages": [ToolMessage("Bob, 41", name="Person", tool_call_id="1")]})
-    graph.compile().invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
-
-    assert answers(log) == [(1, "1", "patch", True, "answered by node")]
-    assert [e["tool_call"] for e in of_type(log, "tool_call")] == [{"tool_name": "patch", "parameters": {"age": 41}}]
-
-
-@pytest.mark.parametrize(
-    ("status", "success", "outcome"), [("success", True, "answered by node"), ("error", False, "not run")]
-)
-def test_answer_of_a_node_may_be_a_dict(
-    status: str, success: bool, outcome: str, log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """LangGraph accepts a message as a dict, and its guides write a human's feedback on a tool call like that."""
-    answer = {"role": "tool", "content": "not today", "name": "add", "tool_call_id": "1", "status": status}
-    graph = StateGraph(MessagesState).add_edge(START, "model").add_edge("model", "review")
-    graph.add_node("model", lambda state: {"messages": [chat(calls(("add", {"a": 1, "b": 2}, "1"))).invoke("q")]})
-    graph.add_node("review", lambda state: {"messages": [answer]})
-    graph.compile().invoke({"messages": [("user", "q")]}, {"callbacks": [handler]})
-
-    assert answers(log) == [(1, "1", "add", success, outcome)]
-    assert of_type(log, "tool_response")[0]["tool_response"]["result"] == {"output": "not today"}
 
 
 def test_answer_of_a_node_that_is_a_dict_of_its_own_kind_runs_no_code_of_it(

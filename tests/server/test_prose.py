@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from coagent_langchain.server.presentation.prose import MAX_DEPTH, prose
 
-HUGE = 100_000
+HUGE = 50_000
 SIGNS = ["\n", "\n\n", "    ", "  ", "\t", "# ", "- ", "* ", "1. ", "3) ", "> ", "- [ ] ", "```", "~~~", "`", "**", "*",
          "_", "~~", "|", "|-|-|\n", "a|b\n-|-\n", "---", "===", "\\", "\\|", "[", "](", "[a]: ", "<b>", "<!--",
          "&#8238;"]  # fmt: skip
@@ -175,7 +176,6 @@ def test_short_rows_do_not_fill_a_huge_table() -> None:
     assert str(prose(text)) == f'<p dir="auto">{text}</p>'
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "unit",
     ["[", "![", "[](", "]", "*", "**a ", "*a **b ", "_a *b", "***a***", "~~", "`", "`a``", "\\", "\\`", "<", "&",
@@ -186,8 +186,10 @@ def test_short_rows_do_not_fill_a_huge_table() -> None:
 )  # fmt: skip
 def test_hostile_text_costs_little(unit: str) -> None:
     """However much of it there is, of whatever character: the result is fast, shallow and small."""
+    began = time.thread_time()  # of this thread only, whatever else the machine does
     made = prose((unit * (HUGE // len(unit) + 1))[:HUGE])
 
+    assert time.thread_time() - began < 5
     assert len(made) < 12 * HUGE
 
 
