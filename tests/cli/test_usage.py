@@ -61,38 +61,23 @@ def test_refused_requests_say_what_to_set(
     )
 
 
-def test_https_where_the_server_speaks_http_is_told(
-    base_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The advice is not to start a server: there is one."""
-    monkeypatch.setenv("COAGENT_BASE_URL", base_url.replace("http:", "https:"))
+@pytest.mark.parametrize(("environ", "advice"), [
+    ({"COAGENT_BASE_URL": "{https}"}, "the server does not use TLS: its address begins with http://, not https://"),
+    ({"COAGENT_BASE_URL": "http://coagent.example/api/v1", "http_proxy": "http://127.0.0.1:1"},
+     "HTTP_PROXY or HTTPS_PROXY sets the proxy, NO_PROXY the servers to reach without it"),
+    ({"COAGENT_BASE_URL": "https://127.0.0.1:1/api/v1", "REQUESTS_CA_BUNDLE": "/missing.pem"},
+     "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names the file of the certificates to trust"),
+], ids=["TLS", "proxy", "certificates"])  # fmt: skip
+def test_what_is_in_the_way_to_a_server_is_told(
+    environ: dict[str, str], advice: str, base_url: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The advice is not to start a server: there is one, or it is unknown whether there is."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value.format(https=base_url.replace("http:", "https:")))
     main(["runs"])
 
-    assert capsys.readouterr().err.endswith(
-        ") (the server does not use TLS: its address begins with http://, not https://)\n"
-    )
-
-
-def test_proxy_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The advice is not to start a server: it is unknown whether there is one."""
-    monkeypatch.setenv("COAGENT_BASE_URL", "http://coagent.example/api/v1")
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    main(["runs"])
-
-    assert capsys.readouterr().err.endswith(
-        "Connection refused (HTTP_PROXY or HTTPS_PROXY sets the proxy, NO_PROXY the servers to reach without it)\n"
-    )
-
-
-def test_missing_certificates_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The advice is not to start a server: this file is missing before any is reached."""
-    monkeypatch.setenv("COAGENT_BASE_URL", "https://127.0.0.1:1/api/v1")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/missing.pem")
-    main(["runs"])
-
-    assert capsys.readouterr().err.endswith(
-        "/missing.pem (REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names the file of the certificates to trust)\n"
-    )
+    assert capsys.readouterr().err.endswith(f" ({advice})\n")
 
 
 def test_server_that_does_not_answer_is_told(

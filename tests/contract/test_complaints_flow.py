@@ -61,9 +61,7 @@ def test_interrupts_are_no_errors_anywhere(place: str, log: MemoryDelivery, hand
 
     inner: Any = {"chain": RunnableLambda(lambda _: interrupt("ok?")), "tool": ask, "retriever": Asking()}[place]
     given = {"q": "x"} if place == "tool" else "x"
-    graph = StateGraph(State)
-    graph.add_node("node", lambda state: {"a": str(inner.invoke(given))})
-    graph.add_edge(START, "node")
+    graph = StateGraph(State).add_node("node", lambda state: {"a": str(inner.invoke(given))}).add_edge(START, "node")
     compiled = graph.compile(checkpointer=InMemorySaver())
     compiled.invoke({}, {**CONFIG, "callbacks": [handler]})
 
@@ -124,9 +122,7 @@ def test_answer_that_led_to_an_error_may_be_given_again(log: MemoryDelivery, han
             raise faults.pop()
         return {"a": answer}
 
-    graph = StateGraph(State)
-    graph.add_node("node", node)
-    graph.add_edge(START, "node")
+    graph = StateGraph(State).add_node("node", node).add_edge(START, "node")
     compiled = graph.compile(checkpointer=InMemorySaver())
     config: Any = {**CONFIG, "callbacks": [handler]}
     compiled.invoke({}, config)

@@ -123,9 +123,7 @@ def test_any_object_can_go_in_and_out(kind: str, log: MemoryDelivery, handler: C
     class Out(dict[str, Any]):
         pass
 
-    graph = StateGraph(dict)
-    graph.add_node("node", lambda state: Out(value=value))
-    graph.add_edge(START, "node")
+    graph = StateGraph(dict).add_node("node", lambda state: Out(value=value)).add_edge(START, "node")
     config: Any = {"callbacks": [handler]}
     RunnableLambda(lambda x: x).invoke(value, config)
     RunnableLambda(lambda x: {"messages": [x], "output": x}).invoke({"messages": [value], "input": value}, config)

@@ -35,9 +35,7 @@ def test_threads_of_one_session_are_resumed_each_for_itself(log: MemoryDelivery)
     def ask(state: MessagesState) -> dict[str, Any]:
         return {"messages": [AIMessage(interrupt("sure?"))]}
 
-    builder = StateGraph(MessagesState)
-    builder.add_node("ask", ask)
-    builder.add_edge(START, "ask")
+    builder = StateGraph(MessagesState).add_node("ask", ask).add_edge(START, "ask")
     graph = builder.compile(checkpointer=InMemorySaver())
     for thread in ("a", "b"):
         config = {"configurable": {"thread_id": thread}, "callbacks": [handler]}

@@ -17,13 +17,29 @@ def moment(event_type: str, **fields: Any) -> Moment:
     return shorten(1, entry(event_type, **fields))
 
 
-@pytest.mark.parametrize(("issuer", "framework", "who"), [
-    ("researcher", {"node": "model"}, "researcher"), ("", {"node": "model"}, "model"),
-    (None, {"agent": "writer"}, "writer"), (None, {}, ""),
+@pytest.mark.parametrize(("event_type", "fields", "who"), [
+    ("llm_call", {"llm_call": {"issuer": "researcher"}, "meta": {"framework": {"node": "model"}}}, "researcher"),
+    ("llm_call", {"llm_call": {"issuer": ""}, "meta": {"framework": {"node": "model", "agent": "x"}}}, "model"),
+    ("llm_call", {"meta": {"framework": {"agent": "writer"}}}, "writer"), ("llm_call", {}, ""),
+    ("info", {"meta": {"logger": "kitchen"}}, "kitchen"),
+    ("info", {"meta": {"logger": "kitchen", "framework": {"node": "cook"}}}, "cook"),
 ])  # fmt: skip
-def test_call_is_that_of_its_issuer_or_else_of_its_node(issuer: str | None, framework: Any, who: str) -> None:
-    """Or of its agent, if the client names no node."""
-    assert moment("llm_call", llm_call={"issuer": issuer}, meta={"framework": framework}).who == who
+def test_event_is_that_of_its_issuer_or_else_of_its_node(event_type: str, fields: dict[str, Any], who: str) -> None:
+    """Or of its agent, if the client names no node; a log record's is that of its logger."""
+    assert moment(event_type, **fields).who == who
+
+
+@pytest.mark.parametrize(("event_type", "fields", "name"), [
+    ("tool_response", {"tool_response": {"tool_name": "map"}, "meta": {"trace": {"name": "run"}}}, "map"),
+    ("tool_response", {"meta": {"trace": {"name": "run"}}}, "run"), ("tool_call", {}, "tool"),
+    ("component_exit", {"target_component": {"id": "c-1", "name": "cook"}}, "cook"),
+    ("component_exit", {"target_component": {"id": "c-1"}}, "c-1"), ("component_exit", {}, "component"),
+])  # fmt: skip
+def test_event_has_its_own_name_or_else_that_of_its_run_or_kind(
+    event_type: str, fields: dict[str, Any], name: str
+) -> None:
+    """Clients name what they know."""
+    assert moment(event_type, **fields).name == name
 
 
 @pytest.mark.parametrize(("event_type", "fields", "failed"), [
@@ -53,24 +69,24 @@ def test_retriever_is_told_from_a_tool() -> None:
     assert drawn(timeline(story.entries)) == ["prompt Soup? ok", "  retriever docs ok"]
 
 
-@pytest.mark.parametrize(("response", "note"), [
-    ({"result": {"count": 0, "documents": []}}, "query: Soup? → 0 documents"),
-    ({"result": {"count": 1, "documents": [{"page_content": "Hot."}]}}, "query: Soup? → 1 document · Hot."),
-    ({"result": "of another client"}, "query: Soup? → of another client"),
-    ({}, "query: Soup?"),
-    ({"success": False, "error_message": "no index"}, "no index"),
+@pytest.mark.parametrize(("kind", "response", "note"), [
+    ("retriever", {"result": {"count": 0, "documents": []}}, "query: Soup? → 0 documents"),
+    ("retriever", {"result": {"count": 1, "documents": [{"page_content": "Hot"}]}}, "query: Soup? → 1 document · Hot"),
+    ("retriever", {"result": "of another client"}, "query: Soup? → of another client"),
+    ("retriever", {}, "query: Soup?"),
+    ("retriever", {"success": False, "error_message": "no index"}, "no index"),
+    ("tool", {"success": False, "result": "half"}, "failed"),
 ])  # fmt: skip
-def test_row_of_a_retriever_tells_what_it_found(response: dict[str, Any], note: str) -> None:
+def test_row_of_a_retriever_tells_what_it_found(kind: str, response: dict[str, Any], note: str) -> None:
     """One that finds nothing succeeds, so that only this shows why the answer is poor."""
     story = Story("s").ask("Soup?")
-    run = story.run()
-    kind = {"kind": "retriever"}
+    run, meta = story.run(), {"kind": kind}
     called = {"tool_name": "docs", "parameters": {"query": "Soup?"}}
-    story.log("tool_call", 1, run, story.root, meta=kind, tool_call=called)
-    story.log("tool_response", 1, run, story.root, meta=kind, tool_response={"tool_name": "docs"} | response)
-    (retriever,) = timeline(story.entries).tools
+    story.log("tool_call", 1, run, story.root, meta=meta, tool_call=called)
+    story.log("tool_response", 1, run, story.root, meta=meta, tool_response={"tool_name": "docs"} | response)
+    (tool,) = timeline(story.entries).tools
 
-    assert retriever.note == note
+    assert tool.note == note
 
 
 @pytest.mark.parametrize("event_type", ["session_end", "llm_response", "tool_response", "human_oversight"])
