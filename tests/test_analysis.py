@@ -15,7 +15,7 @@ from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationEr
 from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.server import launch
 from coagent_langchain.wire import now_ms
-from tests.server.story import Story, with_a_node
+from tests.server.story import Story
 
 
 @pytest.fixture(scope="module")
@@ -366,25 +366,6 @@ def test_picture_numbers_a_turn_of_one_call(client: CoagentClient) -> None:
     labels = ["".join(text.itertext()) for text in picture.findall(".//{*}text")][::2]
 
     assert [label.split("… ")[1:] for label in labels] == [[], ["Turn 1"], ["Turn 2"]]
-
-
-def test_picture_numbers_the_turns_of_a_sub_agent() -> None:
-    """Its model calls have turns of their own, which no row above shows."""
-    story = Story("supervised").ask("Rome?")
-    story.model("Rome?", "I ask.", 5, (1, 1))
-    tool = story.tool_call("ask_guide", {}, "c1", turn=1)
-    story.model("Which sights?", "Many.", 5, (1, 1), parent=tool)
-    labels = [label for _, label, *_ in drawn(LoggedSession("s", [LoggedEvent.read(each) for each in story.entries]))]
-
-    assert labels == ["1. Rome?", "Turn 1", "gemma3:4b", "ask_guide", "gemma3:4b Turn 2"]
-
-
-def test_picture_numbers_a_turn_once() -> None:
-    """A model call in a node of a numbered turn does not repeat the number."""
-    events = [LoggedEvent.read(each) for each in with_a_node().entries]
-    labels = [label for _, label, *_ in drawn(LoggedSession("s", events))]
-
-    assert labels == ["1. Rome?", "Turn 1", "agent", "gemma3:4b", "trains"]
 
 
 def test_session_that_is_not_there(client: CoagentClient) -> None:

@@ -119,9 +119,9 @@ def test_text_model_reads_the_counts_of_generate() -> None:
 
 
 def test_tool_use_reaches_the_chat_model() -> None:
-    """A `ToolUse` in the script becomes a tool call with its arguments."""
+    """A `ToolUse` in the script becomes a tool call with its arguments, even where an answer would have to be JSON."""
     with OllamaStandIn([ToolUse("pantry", {"item": "rice"})]) as stand_in:
-        message = chat(stand_in).bind_tools([pantry]).invoke("Is there rice?")
+        message = chat(stand_in, format="json").bind_tools([pantry]).invoke("Is there rice?")
 
     assert [(c["name"], c["args"]) for c in message.tool_calls] == [("pantry", {"item": "rice"})]
     assert stand_in.requests[0].tools == ["pantry"]

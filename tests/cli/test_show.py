@@ -20,7 +20,7 @@ from coagent_langchain.cli.text import cells, fit, local_time
 from coagent_langchain.wire import now_ms
 from tests.cli.samples import START, Run, entry
 from tests.faulty_server import Behaviour, FaultyServer, answering
-from tests.server.story import Story, with_a_node
+from tests.server.story import Story
 
 JSON = {"Content-Type": "application/json"}
 
@@ -147,39 +147,6 @@ def test_show_numbers_every_turn(run: Run, own: CoagentClient) -> None:
         '├─ · Info  progress · {"done": 3}  0 ms',
         "├─ · Warning  slow  0 ms",
         "└─ ✓ m-1  Turn 1 · 3  1.0 s",
-    ]
-
-
-def test_show_numbers_the_turns_of_a_sub_agent(run: Run, own: CoagentClient) -> None:
-    """A model call inside a tool has a turn of its own, which no line above shows, as in the viewer."""
-    story = Story("supervised").ask("Rome?")
-    story.model("Rome?", "I ask.", 5, (1, 1))
-    tool = story.tool_call("ask_guide", {}, "c1", turn=1)
-    story.model("Which sights?", "Many.", 5, (1, 1), parent=tool)
-    story.log("tool_response", 1, tool, tool_response={"tool_name": "ask_guide", "result": {}, "success": True})
-    story.model("Many.", "See many.", 5, (1, 1))
-    own.store_logs(story.entries)
-    lines = [re.sub("  +", "  ", line).rpartition("  ")[0] for line in run("show", "supervised").splitlines()]
-
-    assert lines[5:] == [
-        "├─ ✓ Turn 1  2→2",
-        "│  ├─ ✓ gemma3:4b  I ask.  1→1",
-        "│  └─ ✓ ask_guide  {}  1→1",
-        "│  └─ ✓ gemma3:4b  Turn 2 · Many.  1→1",
-        "└─ ✓ gemma3:4b  Turn 3 · See many.  1→1",
-    ]
-
-
-def test_show_numbers_a_turn_once(run: Run, own: CoagentClient) -> None:
-    """A model call in a node of a numbered turn does not repeat the number."""
-    own.store_logs(with_a_node().entries)
-    lines = [re.sub("  +", "  ", line) for line in run("show", "nodes").splitlines()]
-
-    assert lines[5:] == [
-        "└─ … Turn 1  unfinished  1→1  –",
-        "  ├─ … agent  unfinished  1→1  –",
-        "  │  └─ ✓ gemma3:4b  I look.  1→1  5 ms",
-        "  └─ ✓ trains  none  5 ms",
     ]
 
 

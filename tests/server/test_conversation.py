@@ -133,7 +133,7 @@ def test_error_without_a_text_says_its_type_once(message: str) -> None:
 
 
 def test_node_that_failed_by_itself_says_why() -> None:
-    """One that failed because of a call inside it does not repeat that call's error, nor does one that was retried."""
+    """One that failed because of a call inside it does not repeat that call's error: its details lead to the call."""
     story = Story("s").ask("Rome?")
     for name, error_id in (("load", "e-1"), ("save", "e-2")):
         info = {"error_id": error_id, "error_type": "OSError", "error_message": f"cannot {name}"}
@@ -143,11 +143,20 @@ def test_node_that_failed_by_itself_says_why() -> None:
     info = {"error_id": "e-3", "error_type": "TimeoutError", "error_message": "slow"}
     story.log("error", 1, story.call("Rome?", parent=node), node, error_info=info)
     story.log("component_exit", 1, node, story.root, meta={"outcome": "error"})
+    tool = story.tool_call("delegate", {}, "c1")
+    story.log("error", 1, story.call("Rome?", parent=tool), tool, error_info=info | {"error_message": "too slow"})
+    story.tool_done(tool, "delegate", "nobody answers", 5, "c1")
     made = conversation(story.entries)
+    causes = {entries: {cause.note for cause in judged(story.entries, *entries).causes}
+              for entries in ((1,), (2, 3), (4, 5), (7, 10), (11, 14))}  # fmt: skip
 
     assert [(item.kind, item.title, item.content.striptags()) for item in made[2:]] == [
-        ("error", "save", "OSError: cannot save"), ("error", "agent", "TimeoutError: slow"),
+        ("error", "save", "OSError: cannot save"), ("error", "agent", "TimeoutError: slow"), ("tool", "delegate", ""),
     ]  # fmt: skip
+    assert causes == {
+        (1,): {"OSError: cannot save", "TimeoutError: slow", "TimeoutError: too slow"},
+        (2, 3): set(), (4, 5): set(), (7, 10): {"TimeoutError: slow"}, (11, 14): set(),
+    }  # fmt: skip
 
 
 def test_parts_of_a_failed_tool_name_their_places() -> None:
