@@ -94,20 +94,6 @@ def test_filter_that_finds_nothing_gives_none(client: CoagentClient, expression:
     assert client.filter_logs("null", expression) is None
 
 
-@pytest.mark.parametrize(("before", "number"), [(0, 1), (2, 3)])
-def test_handler_resumes_a_session_where_it_ended(
-    client: CoagentClient, caplog: pytest.LogCaptureFixture, before: int, number: int
-) -> None:
-    """Prompts continue the server's numbers, or start at 1 if it has none, without a warning."""
-    session_id, log = f"resumed-{before}", MemoryDelivery()
-    for prompt_number in range(1, before + 1):
-        client.log_user_input(session_id, "hello", prompt_number)
-    handler = CoagentCallbackHandler(session_id, base_url=client.base_url, resume=True, delivery=log)
-    RunnableLambda(str).invoke("hello", {"callbacks": [handler]})
-
-    assert ({entry["prompt_number"] for entry in log.entries}, caplog.messages) == ({number}, [])
-
-
 def test_decorated_function_resumes_a_session_where_it_ended(client: CoagentClient) -> None:
     """The first call continues the session; the next ones start new ones with the next numbers."""
     client.log_user_input("again", "before", 4)

@@ -98,11 +98,11 @@ def test_sampling_decides_per_root(rate: float, log: MemoryDelivery) -> None:
 
 
 @pytest.mark.parametrize("pickled", [False, True])
-def test_resume_continues_the_servers_numbers(pickled: bool) -> None:
-    """With `resume=True` a new process continues with the next prompt, and does not start the session again."""
+def test_resume_continues_the_servers_numbers(pickled: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """With `resume=True` a process begins a session that the server has not, and the next one continues it."""
     with server.launch() as running:
-        for resume in (False, True):
-            handler = CoagentCallbackHandler("s", base_url=running.base_url, spool_dir="off", resume=resume)
+        for _ in range(2):
+            handler = CoagentCallbackHandler("s", base_url=running.base_url, spool_dir="off", resume=True)
             handler = pickle.loads(pickle.dumps(handler)) if pickled else handler  # a worker resumes where it is
             chat("soup").invoke("q", {"callbacks": [handler]})
             assert handler.flush(10)
@@ -112,6 +112,7 @@ def test_resume_continues_the_servers_numbers(pickled: bool) -> None:
     assert [(e.event_type, e.prompt_number) for e in logged] == [
         ("session_start", 1), *[(kind, number) for number in (1, 2) for kind in ONE_CALL[1:]],
     ]  # fmt: skip
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("stops", ["to ask", "in an error"])

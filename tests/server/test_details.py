@@ -67,11 +67,11 @@ def test_details_of_a_recovered_tool_say_each_thing_once() -> None:
                                                       "error_message": "no money left"})  # fmt: skip
     story.log("recovery", 1, run, error_info={"error_id": "e-1", "recovery_strategy": "handled"})
     made = judged(story.entries, 2, 3, 4, 5)
-    parts = [(part.title, part.content.striptags()) for one in made.entries for part in one.parts]
+    parts = [(part.kind, part.title, part.content.striptags()) for one in made.entries for part in one.parts]
 
     assert parts == [
-        ("Arguments", "amount: 5"), ("ValueError", "no money left"), ("Details", "error_id: e-1"),
-        ("Recovery", "recovery_strategy: handled"),
+        ("json", "Arguments", "amount: 5"), ("bad", "ValueError", "no money left"),
+        ("json", "Details", "error_id: e-1"), ("json", "Recovery", "recovery_strategy: handled"),
     ]  # fmt: skip
 
 
