@@ -137,7 +137,7 @@ def test_failed_tool_names_the_type_of_its_error() -> None:
 
 
 def test_tool_that_failed_because_of_a_tool_inside_names_the_type_of_that_error() -> None:
-    """An error is logged once, where it was raised; the responses of both tools name it."""
+    """An error is logged once, where it was raised; the responses of both tools name it, and a recovery is for both."""
     story = Story("s").ask("pay")
     outer = story.tool_call("delegate", {}, "c1")
     inner = story.tool_call("pay", {"amount": 5}, "c2", outer)
@@ -148,6 +148,13 @@ def test_tool_that_failed_because_of_a_tool_inside_names_the_type_of_that_error(
         story.log("tool_response", 1, run, parent, tool_response=failed, meta={"error_id": "e-1"})
 
     assert [bar.note for bar in timeline(story.entries).tools] == ["KeyError: 'customer'"] * 2
+
+    story.log("recovery", 1, story.root, error_info={"error_id": "e-1", "recovery_strategy": "retry"})
+    seen = timeline(story.entries)
+
+    told = [(bar.status, bar.note) for bar in seen.tools]
+    assert told == [("recovered", "KeyError: 'customer' · recovered by retry")] * 2
+    assert [bar.status for bar in seen.roots] == ["ok"]
 
 
 @pytest.mark.parametrize(("strategy", "words"), [

@@ -36,6 +36,7 @@ class Pairing:
         self.by_run: dict[str, Bar] = {}
         self._waiting: dict[tuple[object, ...], deque[Bar]] = defaultdict(deque)
         self._by_error: dict[str, Bar] = {}
+        self._failed_of: defaultdict[str, list[Bar]] = defaultdict(list)  # tools, by the error that made each fail
         self._questions: dict[str, list[Bar]] = defaultdict(list)
         self._special: dict[str, Callable[[Moment], None]] = {
             "session_start": self.asks.append, "user_input": self.asks.append, "session_end": self._end,
@@ -83,6 +84,8 @@ class Pairing:
         bar.note = self._final_note(bar, moment)
         if moment.failed and bar.status != "recovered":  # a recovery may be logged before the response
             bar.status = "error"
+            if moment.error:
+                self._failed_of[moment.error].append(bar)
         elif bar.status == "open":
             bar.status = moment.outcome or "ok"
 
@@ -151,8 +154,9 @@ class Pairing:
             return
         _join(bar, moment)
         if not moment.failed:
-            bar.status = "recovered"
-            bar.note = f"{bar.note} · {_recovered(moment.outcome)}"
+            for each in dict.fromkeys([bar, *self._failed_of.pop(moment.key, ())]):
+                each.status = "recovered"
+                each.note = f"{each.note} · {_recovered(moment.outcome)}"
 
     def _oversight(self, moment: Moment) -> None:
         answered = self._answered(moment.key) if moment.outcome in ("resumed", "unanswered") else []
