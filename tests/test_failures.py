@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -517,6 +519,40 @@ def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: Coagent
     asyncio.run(RunnableLambda(both).ainvoke("q", {"callbacks": [handler]}))
 
     assert strategies(log) == [("handled", ["both continued"])]
+
+
+def test_models_that_are_asked_the_same_in_several_threads_are_no_retries(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """For example to take a vote: what fails in one of them is not made up for by another, and ends the run."""
+    model = chat(ValueError("down"), "ok")
+
+    def vote(question: str) -> Any:
+        with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+            answers = []
+            for pool in (one, other):
+                answers.append(pool.submit(contextvars.copy_context().run, model.invoke, question))
+                answers[-1].exception()
+            return [answer.result() for answer in answers]
+
+    with pytest.raises(ValueError, match="down"):
+        RunnableLambda(vote).invoke("q", {"callbacks": [handler]})
+
+    assert [e["event_type"] for e in log.entries if e["event_type"] in ("error", "recovery")] == ["error"]
+
+
+def test_fallback_that_fails_as_well_is_handled_by_itself(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """It is no further attempt at the call that it stands in for, so that both have a recovery."""
+
+    def ask(question: str) -> str:
+        with contextlib.suppress(ValueError):
+            small = ScriptedChat(script=[ValueError("small")], model="small")
+            return chat(ValueError("big")).with_fallbacks([small]).invoke(question).text
+        return "sorry"
+
+    RunnableLambda(ask).invoke("q", {"callbacks": [handler]})
+
+    assert strategies(log) == [("handled", ["ask continued"])] * 2
 
 
 @pytest.mark.parametrize(

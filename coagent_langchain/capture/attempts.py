@@ -51,10 +51,18 @@ def _take_over(run: Run, failure: Failure) -> None:
 def is_repetition(run: Run, failed: Run) -> bool:
     """Whether a run makes the call of one that had failed before it began.
 
-    The same call is a model with the same text, a tool for one tool call, or the same node.
+    The same call is a model with the same text, a tool for one tool call, or the same node. Models that are asked the
+    same in several threads are asked beside each other, unless LangChain says that one is another attempt.
     """
-    same = run.repeat_key is not None and (run.kind, run.repeat_key) == (failed.kind, failed.repeat_key)
-    return same and run.started_ns > failed.failed_ns
+    if run.repeat_key is None or (run.kind, run.repeat_key) != (failed.kind, failed.repeat_key):
+        return False
+    beside = run.kind == "llm" and not run.attempt and run.began_in != failed.began_in
+    return not beside and run.started_ns > failed.failed_ns
+
+
+def is_attempt(run: Run, failed: Run) -> bool:
+    """Whether a run is another attempt at the call that had failed: with the same model, not with a fallback."""
+    return is_repetition(run, failed) and _are_alike(run, failed)
 
 
 def _are_alike(run: Run, other: Run) -> bool:

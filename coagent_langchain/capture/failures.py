@@ -8,7 +8,7 @@ from typing import Any
 from coagent_langchain.capture import ambient
 from coagent_langchain.capture.attempts import (
     Remedy,
-    is_repetition,
+    is_attempt,
     note_failed_node,
     remedy_by_call,
     remedy_from_above,
@@ -102,7 +102,7 @@ class Failures:
             if error_id in seen:  # each run that an exception has left has passed it on, the one that raised it first
                 continue
             seen.add(error_id)
-            failed_again = remedy.strategy == "handled" and any(is_repetition(each.run, failed) for each in failures)
+            failed_again = remedy.strategy == "handled" and any(is_attempt(each.run, failed) for each in failures)
             if failed is not run and not failed_again:  # its own errors are logged by the application, which knows best
                 self._recover_once(failed, run, error_id, remedy)
 
