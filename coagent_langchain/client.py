@@ -16,7 +16,7 @@ from coagent_langchain.connection import Connection
 from coagent_langchain.delivery import Delivery, shared
 from coagent_langchain.delivery.segment import BATCH_BYTES, BATCH_ENTRIES
 from coagent_langchain.delivery.verdict import errors_in
-from coagent_langchain.errors import CoagentClientError, ConfigurationError, logger
+from coagent_langchain.errors import CoagentClientError, ConfigurationError, warn
 from coagent_langchain.eventlog import Entry, EventLog, LogResult
 from coagent_langchain.events import LogEntry
 from coagent_langchain.logged import LoggedEvent, RunSummary
@@ -133,7 +133,7 @@ class CoagentClient(EventLog):
         try:
             answer = self._connection.post("/logs", body, max_retries)
         except CoagentClientError as error:
-            logger.warning("not stored: %s: %s", counted(count, "log entry"), error)
+            warn("not stored: %s: %s", counted(count, "log entry"), error)
             return LogResult(False, str(error), errors_in(error.answer))
         content = answer if isinstance(answer, dict) else {}
         return LogResult(content.get("success") is not False, str(content.get("message", "stored")), errors_in(answer))

@@ -7,6 +7,7 @@ CoagentError
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import operator
@@ -23,6 +24,12 @@ R = TypeVar("R")
 
 logger = logging.getLogger("coagent_langchain")
 logger.addHandler(logging.NullHandler())
+
+
+def warn(message: str, *args: object, error: BaseException | None = None) -> None:
+    """Log a warning; what the application's logging raises reaches neither the application nor a thread of ours."""
+    with contextlib.suppress(Exception):
+        logger.warning(message, *args, exc_info=error)
 
 
 class CoagentError(Exception):
@@ -71,7 +78,7 @@ class Guard:
             first = self.counts[kind] == 1
         if first:
             ours = f"internal error in {place}; the application is not affected, events may be incomplete"
-            logger.warning("%s", message or ours, exc_info=error if error.__traceback__ else None)
+            warn("%s", message or ours, error=error if error.__traceback__ else None)
 
     def __enter__(self) -> None:
         """Guard a block. Hooks use this form: a decorator would have to pass on their many arguments."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from coagent_langchain.config import Settings
-from coagent_langchain.errors import CoagentClientError, logger
+from coagent_langchain.errors import CoagentClientError, warn
 
 ASK_S = 5.0  # seconds that a handler waits for the server
 HUNG_S = 10.0  # seconds in which no handler asks a server that has not answered in ASK_S
@@ -31,5 +31,5 @@ def last_turn(settings: Settings, session_id: str) -> tuple[int, int]:
     except (CoagentClientError, TypeError, ValueError) as error:  # another server's filter may return anything
         if time.monotonic() - asked >= ASK_S:
             _hung_until[settings.base_url] = time.monotonic() + HUNG_S
-        logger.warning("cannot resume session %s, its numbering starts at 1: %s", session_id, error)
+        warn("cannot resume session %s, its numbering starts at 1: %s", session_id, error)
         return 0, 0

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 from coagent_langchain.delivery.spool import Spool
-from coagent_langchain.errors import logger
+from coagent_langchain.errors import warn
 from coagent_langchain.texts import counted
 
 INTERVAL_S = 60.0
@@ -42,12 +42,12 @@ class Notices:
     def news_of(self, spool: Spool) -> None:
         """Report changes in the spool: losses, and once each, that its folder cannot be used or can be used again."""
         if spool.fallback and not self._without_folder:
-            logger.warning("delivery to %s: the spool folder cannot be used (%s); events do not outlive this process "
-                           "until it is writable, or spool_dir or COAGENT_SPOOL_DIR names a folder that is",
-                           self._destination, spool.fallback)  # fmt: skip
+            warn("delivery to %s: the spool folder cannot be used (%s); events do not outlive this process "
+                 "until it is writable, or spool_dir or COAGENT_SPOOL_DIR names a folder that is",
+                 self._destination, spool.fallback)  # fmt: skip
         elif self._without_folder and not spool.fallback:
-            logger.warning("delivery to %s: the spool folder can be used again; waiting events have moved to it",
-                           self._destination)  # fmt: skip
+            warn("delivery to %s: the spool folder can be used again; waiting events have moved to it",
+                 self._destination)  # fmt: skip
         self._without_folder = bool(spool.fallback)
         for total, how, why in (
             (spool.refused, "refused", "the spool or the disk is full"),
@@ -61,13 +61,13 @@ class Notices:
         if unkept:
             self._gone["lost at exit"] = unkept, self._problem or "the server has not responded"
         if losses := self._losses():
-            logger.warning("delivery to %s: %s", self._destination, "; ".join(losses))
+            warn("delivery to %s: %s", self._destination, "; ".join(losses))
 
     def _say(self, *problem: str) -> bool:
         due = time.monotonic() - self._said >= INTERVAL_S
         if due:
             self._said = time.monotonic()
-            logger.warning("delivery to %s: %s", self._destination, "; ".join((*problem, *self._losses())))
+            warn("delivery to %s: %s", self._destination, "; ".join((*problem, *self._losses())))
         return due
 
     def _losses(self) -> list[str]:
@@ -80,9 +80,9 @@ class Notices:
         """Report, once, that a token replaces one still in use, or returns after another."""
         if not self._another_token:
             self._another_token = True
-            logger.warning("delivery to %s: another token is now used for this spool folder and sends every event, "
-                           "including those already waiting; unless it renews the former one, give each tenant its "
-                           "own spool_dir", self._destination)  # fmt: skip
+            warn("delivery to %s: another token is now used for this spool folder and sends every event, "
+                 "including those already waiting; unless it renews the former one, give each tenant its "
+                 "own spool_dir", self._destination)  # fmt: skip
 
     def right(self, delivered: int) -> None:
         """Report that the server accepts events again, and how many in total, if a problem was reported."""
@@ -90,7 +90,7 @@ class Notices:
         if self._problem_told:
             self._problem_told = False
             what = "; ".join((f"{counted(delivered, 'event')} delivered so far", *self._losses()))
-            logger.warning("delivery to %s works again: %s", self._destination, what)
+            warn("delivery to %s works again: %s", self._destination, what)
 
     def left(self, waiting: int, kept: bool) -> list[str]:
         """Describe the events that the server has not accepted, for a command to print at its end.
