@@ -23,7 +23,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server import api, views
+from coagent_langchain.server import api, protocol, views
 from coagent_langchain.server.running import GRACE, Running
 from coagent_langchain.server.security import OPEN, Security
 from coagent_langchain.server.store import Store
@@ -483,6 +483,30 @@ def test_head_that_does_not_end_is_refused(closed: Running, begin: bytes, piece:
         connection.sendall(begin)
         with pytest.raises(ConnectionError):
             connection.sendall(piece * 100)
+
+
+@pytest.mark.parametrize("sent", [
+    b"", b"GET / HTTP/1.1\r\nX: a", b"POST /api/v1/logs HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n[",
+], ids=["nothing", "head", "body without a token"])  # fmt: skip
+def test_connection_that_only_waits_is_closed(closed: Running, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    """Anyone could open as many as the server may open files; a request that is being answered may take longer."""
+    monkeypatch.setattr(protocol, "MAX_WAIT", 0.2)
+    address = urlsplit(closed.url)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with (
+        requests.get(f"{closed.url}/view/live", headers=headers, stream=True, timeout=10) as live,
+        socket.create_connection((address.hostname, address.port), timeout=10) as connection,
+    ):
+        connection.sendall(sent)
+        while connection.recv(65_536):
+            with contextlib.suppress(OSError):
+                connection.sendall(b" ")  # more than uvicorn allows for in a connection that is kept alive
+        stream = live.iter_content(None)
+        next(stream)
+        requests.post(f"{closed.base_url}/logs", json=[entry()], headers=headers, timeout=10)
+        changed = next(stream)
+
+    assert b"data:" in changed
 
 
 def test_head_may_be_as_long_as_a_filter_needs(closed: Running) -> None:
