@@ -72,7 +72,7 @@ class Asides(BaseCallbackHandler):
     def on_custom_event(self, name: str, data: Any, *, run_id: UUID, tags: Any = None, metadata: Any = None,
                         **kwargs: Any) -> None:  # fmt: skip
         """`info`, or the level that the event's data names (`level`: debug, info, warning)."""
-        level = dict.get(data, "level") if isinstance(data, dict) else None
+        level = dict.get(data, "level") if issubclass(type(data), dict) else None
         self._say(event_type_of(level), name, run_id, {"name": name, "value": snapshot(data)})
 
     @guard

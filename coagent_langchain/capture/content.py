@@ -50,7 +50,7 @@ def as_dict(value: Any) -> dict[Any, Any]:
 
 def members_of(value: Any) -> dict[Any, Any]:
     """A dict's entries, or an object's own attributes, as in an SDK's object, read without running its code."""
-    if isinstance(value, dict):
+    if issubclass(type(value), dict):
         return value if type(value) is dict else dict(dict.items(value))
     return fields_of(value)
 
@@ -103,12 +103,13 @@ def role_of(message: Any) -> str | None:
 
     Only a string can be a role: comparing any other object would run its own code.
     """
-    if isinstance(message, dict):
+    shape = type(message)  # not `isinstance`: it asks a lazy object for its class, which evaluates it
+    if issubclass(shape, dict):
         role = dict.get(message, "role")
         if role is None and dict.__contains__(message, "content"):  # as LangGraph's API and its clients write messages
             kind = dict.get(message, "type")
             role = _ROLES.get(kind) if isinstance(kind, str) else None
-    elif isinstance(message, (tuple, list)):
+    elif issubclass(shape, (tuple, list)):
         role = message[0] if len(message) == 2 else None
     else:
         fields = fields_of(message)

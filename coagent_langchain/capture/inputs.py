@@ -33,29 +33,31 @@ def user_text(inputs: Any) -> str | None:
     A string is used as is; messages give the last human one, a mapping its messages, a usual key or its only value.
     Other inputs become JSON. None of the inputs' own code runs.
     """
-    if isinstance(inputs, str):
+    kind = type(inputs)  # not `isinstance`, here and below: it asks a lazy object for its class, which evaluates it
+    if issubclass(kind, str):
         return text(inputs) or None
-    if isinstance(inputs, dict):
+    if issubclass(kind, dict):
         return _of_dict(inputs)
-    if isinstance(inputs, (list, tuple)):
+    if issubclass(kind, (list, tuple)):
         return _of_rows(inputs) or _last_human(inputs)
-    if isinstance(inputs, (int, float)):
+    if issubclass(kind, (int, float)):
         return as_json(inputs)
     fields = fields_of(inputs)
-    if isinstance(messages := fields.get("messages"), (list, tuple)):  # a prompt value, or a graph's state
+    messages: Any = fields.get("messages")
+    if issubclass(type(messages), (list, tuple)):  # a prompt value, or a graph's state
         return _last_human(messages)
     if is_message_object(inputs):
         return text(text_of(inputs)) or None
     if is_command(inputs):
         return user_text(inputs.update)
-    own = next((said for key in _TEXT_KEYS if isinstance(said := fields.get(key), str) and said), None)
+    own = next((said for key in _TEXT_KEYS if issubclass(type(said := fields.get(key)), str) and said), None)
     return text(own) if own else as_json(inputs) if fields else None
 
 
 def last_call(inputs: Any) -> str | None:
     """The id of the tool call that the last input message requests or answers: such a message is not user input."""
-    messages = dict.get(inputs, "messages") if isinstance(inputs, dict) else fields_of(inputs).get("messages", inputs)
-    if not isinstance(messages, (list, tuple)) or not messages:
+    messages = members_of(inputs).get("messages", inputs)
+    if not issubclass(type(messages), (list, tuple)) or not messages:
         return None
     last = messages[-1]
     asked = next(iter(tool_calls_of(last)), {})
@@ -65,7 +67,7 @@ def last_call(inputs: Any) -> str | None:
 
 def is_placeholder(inputs: Any) -> bool:
     """Whether they only stand for inputs: a `stream` starts with `{"input": ""}`; the real ones come at its end."""
-    return type(inputs) is dict and len(inputs) == 1 and isinstance(own := inputs.get("input"), str) and not own
+    return type(inputs) is dict and len(inputs) == 1 and issubclass(type(own := inputs.get("input")), str) and not own
 
 
 def _of_dict(inputs: dict[Any, Any]) -> str | None:
@@ -73,17 +75,17 @@ def _of_dict(inputs: dict[Any, Any]) -> str | None:
     if not own:
         return None
     messages = own.get("messages")
-    if isinstance(messages, (list, tuple)) and messages:
+    if issubclass(type(messages), (list, tuple)) and messages:
         return _last_human(messages)
     if messages is not None and (said := _last_human([messages])):  # LangGraph accepts a single one, too
         return said
     for key in _TEXT_KEYS:
         value = own.get(key)
-        if isinstance(value, str) and value:
+        if issubclass(type(value), str) and value:
             return text(value)
     if len(own) == 1:
         key, value = next(iter(own.items()))
-        if isinstance(value, (str, list, tuple)) and value and not _is_media(key, value, own):
+        if issubclass(type(value), (str, list, tuple)) and value and not _is_media(key, value, own):
             return user_text(value)
     return as_json(own)
 
@@ -96,20 +98,20 @@ def _is_media(key: Any, value: Any, inputs: dict[Any, Any]) -> bool:
 
 def _of_rows(inputs: list[Any] | tuple[Any, ...]) -> str | None:
     """The JSON of a list without messages, such as several strings; None for a conversation or a single string."""
-    if len(inputs) == 1 and isinstance(inputs[0], str):
+    if len(inputs) == 1 and issubclass(type(inputs[0]), str):
         return None
     return as_json(inputs) if inputs and not any(map(_is_message, inputs[:_MAX_SHOWN])) else None
 
 
 def _is_message(each: Any) -> bool:
-    if isinstance(each, dict):
+    if issubclass(type(each), dict):
         return "role" in each or role_of(each) is not None
-    return isinstance(each, (tuple, list)) or is_message_object(each)
+    return issubclass(type(each), (tuple, list)) or is_message_object(each)
 
 
 def _last_human(messages: list[Any] | tuple[Any, ...]) -> str | None:
     for message in reversed(messages):
-        if isinstance(message, str):
+        if issubclass(type(message), str):
             return text(message)
         if role_of(message) == "user":
             content = message_dict(message)["content"]
@@ -131,23 +133,26 @@ def answer_text(outputs: Any, limit: int) -> str | None:
 
     None if there is none yet: a graph that waits for a human may hold only the user's own message, or its last answer.
     """
-    if outputs is None or isinstance(outputs, str):
-        return outputs and outputs[:limit]
-    if isinstance(outputs, dict):
+    if outputs is None or issubclass(type(outputs), str):
+        said: str | None = outputs and outputs[:limit]
+        return said
+    if issubclass(type(outputs), dict):
         own = outputs if type(outputs) is dict else dict(dict.items(outputs))
         if "__interrupt__" in own:  # LangGraph's functional API adds it to what the graph returned before
             return None
         messages = own.get("messages")
-        if isinstance(messages, (list, tuple)) and messages:
+        if issubclass(type(messages), (list, tuple)) and messages:
             return _last_said(messages, limit, own.get("structured_response"))
         if role_of(own) == "assistant" and (said := joined(own.get("content"), "")):
             return said[:limit]
         for key in _ANSWER_KEYS:
-            if isinstance(own.get(key), str):
+            if issubclass(type(own.get(key)), str):
                 return str(own[key])[:limit]
     elif is_message_object(outputs):
         return text_of(outputs)[:limit]
-    elif isinstance(outputs, (list, tuple)) and any(fields_of(o).get("type") == "human" for o in outputs[:_MAX_SHOWN]):
+    elif issubclass(type(outputs), (list, tuple)) and any(
+        fields_of(each).get("type") == "human" for each in outputs[:_MAX_SHOWN]
+    ):
         return _last_said(outputs, limit)  # a conversation, not one answer for each of several inputs
     return as_json(outputs)[:limit]
 

@@ -221,7 +221,7 @@ class Walk:
 
     def key(self, key: Any, taken: dict[str, Any]) -> str:
         """Convert a key to a string that is not taken yet."""
-        value = self.value(key, self.deepest) if not isinstance(key, (tuple, frozenset)) else str_key(key)
+        value = self.value(key, self.deepest) if not issubclass(type(key), (tuple, frozenset)) else str_key(key)
         name = plain = text(value if type(value) is str else str(value), MAX_KEY)
         if name in taken:
             name = plain = f"{plain} ({type(key).__name__})"

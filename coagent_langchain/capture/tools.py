@@ -139,7 +139,7 @@ def _said_in(state: Any, tool_call_id: str | None) -> ToolResult | None:
 
 def documents_summary(found: Any) -> JsonObject:
     """Summarize retrieved documents: how many, and the beginning and metadata of the first ones."""
-    if not isinstance(found, Sequence):
+    if not issubclass(type(found), Sequence):
         return {"output": snapshot(found)}
     kept = []
     for document in found[:_MAX_DOCUMENTS]:
