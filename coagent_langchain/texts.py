@@ -57,7 +57,8 @@ def error_message(error: BaseException) -> str:
     """The exception's message, bounded and without secrets; the name of its type if the message is empty."""
     try:
         number = error.code if isinstance(error, SystemExit) else None
-        said = f"exit status {number}" if isinstance(number, int) else str(error)
+        # `str.__str__`: what an exception's own returns may be a string of its own kind, with code of its own
+        said = f"exit status {number}" if isinstance(number, int) else str.__str__(str(error))
     except Exception as failure:  # noqa: BLE001 - an exception's own __str__ may raise anything
         said = f"<its text could not be read: {type(failure).__name__}>"
     return without_secrets(said) or type(error).__name__

@@ -40,6 +40,20 @@ class Mute(Exception):
         raise RuntimeError("no")
 
 
+class Odd(str):
+    """A string with code of its own."""
+
+    def encode(self, *_: str) -> bytes:
+        raise RuntimeError("no")
+
+
+class Oddly(Exception):
+    """An exception whose text is such a string."""
+
+    def __str__(self) -> str:
+        return Odd("an odd text")
+
+
 class AwsError(Exception):
     """An error as raised by botocore, with its status in a dict."""
 
@@ -202,6 +216,7 @@ def test_endless_recursion_has_a_stack() -> None:
 def test_mute_exceptions_are_told() -> None:
     """An exception with an unreadable, unencodable or empty text still has a message and a stack."""
     assert error_message(Mute()) == "<its text could not be read: RuntimeError>"
+    assert error_message(Oddly()) == "an odd text"
     assert error_message(ValueError("a\ud800")) == "a\\ud800"
     assert error_message(ValueError()) == "ValueError"
     assert "Mute" in stack_trace(raised(Mute()))
