@@ -35,8 +35,7 @@ def check_session_id(session_id: object) -> str:
 def check_prompt(value: object) -> None:
     """Reject a prompt that is neither a string nor None; if it is a function, a decorator lacks its parentheses."""
     if callable(value):
-        wanted = '@handler.session() or @session.prompt("…")'
-        raise ConfigurationError(f"a decorator needs parentheses: {wanted} above {value!r:.80}")
+        raise ConfigurationError(f'a decorator needs parentheses, as in @handler.session("…"), above {value!r:.80}')
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(f"prompt must be a string, not {value!r:.80}")
 

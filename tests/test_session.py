@@ -226,7 +226,7 @@ def test_unusable_session_id_is_refused_at_once(log: MemoryDelivery) -> None:
 
 def test_unusable_arguments_of_a_session_are_refused_at_once(handler: CoagentCallbackHandler) -> None:
     """A decorator without parentheses, a non-string prompt or a non-dict meta raises and says what to do."""
-    parentheses = r'needs parentheses: @handler.session\(\) or @session.prompt\("…"\) above'
+    parentheses = r'needs parentheses, as in @handler.session\("…"\), above'
     with pytest.raises(ConfigurationError, match=parentheses):
         handler.session(lambda: None)
     with pytest.raises(ConfigurationError, match=parentheses):
