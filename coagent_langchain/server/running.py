@@ -9,6 +9,7 @@ import tempfile
 import threading
 from contextlib import ExitStack, closing, suppress
 from itertools import chain
+from pathlib import Path
 from typing import Any, Self
 
 import uvicorn
@@ -143,8 +144,8 @@ def start(store: Store | str | None, *, port: int, host: str, token: str | None)
         if store is None:
             folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="coagent-"))
             store = f"sqlite://{folder}/coagent.db"
-        if isinstance(store, str):  # before the port: a wrong store fails on any port
-            store = resources.enter_context(closing(open_store(store)))
+        if isinstance(store, str | Path | int):  # before the port: a wrong store fails on any port
+            store = resources.enter_context(closing(open_store(str(store))))  # refuses a path or port, with advice
         sock = resources.enter_context(listen(host, port))
         resources.callback(store.close)  # from here on, also closes a store that was passed in
         return Running(store, sock, token, resources)

@@ -50,6 +50,13 @@ def test_wrong_store_is_told_before_a_taken_port() -> None:
         server.launch("coagent.db", port=other.getsockname()[1])
 
 
+@pytest.mark.parametrize("mistaken", [Path("/tmp/coagent.db"), 3000])
+def test_store_that_is_a_path_or_a_port_is_refused(mistaken: Path | int) -> None:
+    """Both are likely mistakes; the message says what a store is."""
+    with pytest.raises(ConfigurationError, match=f"a store is sqlite:///PATH, .* not '{mistaken}'"):
+        server.launch(mistaken)
+
+
 def test_store_that_was_given_outlives_a_failed_start(tmp_path: Path) -> None:
     """The caller who opened it may try another port."""
     with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
