@@ -9,6 +9,7 @@ import pytest
 from coagent_langchain.server.presentation.bars import below
 from coagent_langchain.server.presentation.charts import used
 from coagent_langchain.server.presentation.contents import of_entry
+from coagent_langchain.server.presentation.conversation import outline
 from coagent_langchain.server.presentation.formats import brief
 from coagent_langchain.server.presentation.rows import rows
 from coagent_langchain.server.presentation.values import Value
@@ -88,6 +89,20 @@ def test_row_of_a_tool_has_its_arguments_and_its_result() -> None:
         'cities: ["a city with a long name","a city with a long name"… → sunny',
         "warm",
     ]
+
+
+def test_row_of_a_node_has_its_words_and_what_else_it_changed() -> None:
+    """Of parallel nodes, the one that overwrote a value is seen; the conversation has only a node with words."""
+    story = Story("s").ask("Rome?")
+    for name, changed in (("plan", {"city": "Rome"}), ("news", {"found": ["none"], "city": "Bern"}), ("idle", None),
+                          ("guard", {"messages": [{"content": "No."}], "safe": False})):  # fmt: skip
+        story.leave(story.enter(name), name, 5, output_data=changed)
+    made = timeline(story.entries)
+
+    assert [row[3:5] for row in rows(made, T0)][1:] == [
+        ["plan", "city: Rome"], ["news", 'found: ["none"], city: Bern'], ["idle", ""], ["guard", "No. · safe: false"],
+    ]  # fmt: skip
+    assert [bar.label for bar in outline(made)] == ["Rome?", "guard"]
 
 
 def test_call_that_was_not_run_is_no_error() -> None:

@@ -30,6 +30,7 @@ class Bar:
         took: the duration in milliseconds that its response or exit reports.
         model: the model of a model call, if its entries name one.
         attempt: the number of the attempt, from 2 on; 0 if it is the first.
+        speaks: whether it is a node with messages of its own.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Bar:
     took: int | None = None
     model: str = ""
     attempt: int = 0
+    speaks: bool = False
 
     @property
     def duration(self) -> int | None:

@@ -86,7 +86,7 @@ def _answer(bar: Bar, read: Read, tools: Ran) -> str:
     """What a model answered, or the last words of a node's own; "" for any other bar."""
     if bar.kind == "model":
         return _last(bar, read, "llm_response") or _given(bar, read, tools)
-    if bar.kind != "component" or not bar.note:
+    if not bar.speaks:
         return ""
     said = [words for at, seq in bar.events for words in own_words(read(at, seq) or {}) if words]
     return said[-1] if said else ""

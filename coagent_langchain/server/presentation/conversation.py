@@ -92,7 +92,7 @@ def _says_something(bar: Bar) -> bool:
     """Whether a node has messages of its own, or a failure of its own."""
     if bar.kind != "component":
         return False
-    return bar.status == "error" and not bar.children if bar.failed else bool(bar.note)
+    return bar.status == "error" and not bar.children if bar.failed else bar.speaks
 
 
 def ran(bars: Iterable[Bar]) -> Ran:

@@ -53,6 +53,7 @@ class Moment:
         input, output, cached, cost: tokens and dollars; None if the entry reports none.
         reused: whether it is an answer from a cache, so that its tokens were not used.
         attempt: the number of the attempt that it belongs to, from 2 on; 0 if it is the first.
+        speaks: whether a node has messages of its own.
     """
 
     seq: int
@@ -78,6 +79,7 @@ class Moment:
     cached: int | None = None
     cost: float | None = None
     reused: bool = False
+    speaks: bool = False
     model: str = ""
     attempt: int = 0
 
@@ -178,7 +180,10 @@ def _component(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.who = text(target.get("component_type"))
     made.ms = _known(meta.get("execution_time_ms"))
     made.failed = "error" if made.outcome == "error" else ""
-    made.note = preview(" · ".join(filter(None, own_words(entry))))
+    words = preview(" · ".join(filter(None, own_words(entry))))
+    made.speaks = bool(words)
+    changed = {name: value for name, value in mapping(entry.get("output_data")).items() if name != "messages"}
+    made.note = " · ".join(filter(None, (words, arguments(changed))))
 
 
 def _error(made: Moment, entry: JsonObject, meta: JsonObject) -> None:

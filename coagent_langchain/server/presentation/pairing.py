@@ -81,7 +81,7 @@ class Pairing:
         _add_tokens(bar, moment)
         if moment.model and not bar.model:  # the call did not name it
             bar.label = bar.model = moment.name
-        bar.note = self._final_note(bar, moment)
+        bar.note, bar.speaks = self._final_note(bar, moment), moment.speaks
         if moment.failed and bar.status != "recovered":  # a recovery may be logged before the response
             bar.status = "error"
             if moment.error:
