@@ -178,6 +178,19 @@ def test_small_difference_of_costs_is_told_in_words(left: float | None, right: f
     assert next(figure.difference for figure in figures(first, second) if figure.name == "Cost") == told
 
 
+def test_cached_tokens_are_told_only_if_there_are_any(running: Running) -> None:
+    """Many providers report none: no line of the comparison, and no colour in the key of the chart."""
+    plain = Story("plain").ask("Hi")
+    plain.model("Hi", "Hello", 5, (3, 1))
+    del plain.entries[-1]["meta"]["usage"]
+    log(running, plain.entries + sessions.trip("trip"))
+    paths = ("/compare?s=plain&s=plain", "/compare?s=plain&s=trip", "/view/overview/=plain", "/view/overview/=trip")
+
+    assert [re.findall("of it cached|cached input", shown(running, path)) for path in paths] == [
+        [], ["of it cached"], [], ["cached input"],
+    ]  # fmt: skip
+
+
 def test_reported_zero_is_no_unknown_number(running: Running) -> None:
     """In the list, in the header, in the table of models and in a comparison: `0` and `–`."""
     reported, silent = Story("reported", T0 + 1).ask("Hi"), Story("silent").ask("Hi")

@@ -160,6 +160,7 @@ def _mark(pieces: list[str], same: set[int], tag: str) -> Markup:
 def figures(a: Session, b: Session) -> list[Figure]:
     """The table at the top: each session's figures, and the difference."""
     unpriced = _figure("Calls without a price", a.unpriced_calls, b.unpriced_calls, formats.count)
+    cached = _figure("of it cached", a.cached_tokens, b.cached_tokens, formats.count)
     both = _figure("Tokens", a.total_tokens, b.total_tokens, formats.count)
     return [
         _figure("Duration", a.duration_ms, b.duration_ms, formats.duration),
@@ -169,7 +170,7 @@ def figures(a: Session, b: Session) -> list[Figure]:
         _figure("Tool calls", a.tool_calls, b.tool_calls, formats.count),
         *([both] if (a.only_total, b.only_total) != (None, None) else []),
         _figure("Tokens in", a.input_tokens, b.input_tokens, formats.count),
-        _figure("of it cached", a.cached_tokens, b.cached_tokens, formats.count),
+        *([cached] if (a.cached_tokens, b.cached_tokens) != (None, None) else []),
         _figure("Tokens out", a.output_tokens, b.output_tokens, formats.count),
         _figure("Cost", a.cost, b.cost, formats.cost),
         *([unpriced] if a.unpriced_calls or b.unpriced_calls else []),
