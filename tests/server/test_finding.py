@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -250,6 +251,19 @@ def test_search_finds_the_newest_hundred_sessions(store: Store, more: int, cut: 
     page = store.sessions(Query(text="everywhere", limit=200))
 
     assert (sorted(session.session_id for session in page.sessions), page.total, page.cut) == (ids[more:], 100, cut)
+
+
+@pytest.mark.parametrize("filters", [
+    Query(tag="rare"), Query(type="warning"), Query(model="m-1"), Query(since_ms=T0 + 1),
+])  # fmt: skip
+def test_search_finds_the_newest_hundred_sessions_that_match_the_filters(store: Store, filters: Query) -> None:
+    """The word is in the events of very many other sessions since: without a filter, the list says so."""
+    put(store, entry("warning", session_id="old", at=1, output_data={"message": "everywhere"},
+                     meta={"tags": ["rare"], "model": "m-1"}))  # fmt: skip
+    put(store, *(entry(session_id=f"s{n:03}", output_data={"message": "everywhere"}) for n in range(101)))
+    found = store.sessions(replace(filters, text="everywhere"))
+
+    assert ([session.session_id for session in found.sessions], found.total, found.cut) == (["old"], 1, "")
 
 
 def test_entries_without_the_words_are_none_of_the_hundred() -> None:

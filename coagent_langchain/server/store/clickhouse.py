@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Literal
 
 from clickhouse_connect.driver.client import Client
@@ -110,7 +111,7 @@ class ClickHouseStore(Store):
         return [Summary(*row) for row in found][::-1]
 
     def sessions(self, query: Query) -> Page:
-        holding, cut = newest_sessions(self._holding(Terms(query.text)))
+        holding, cut = newest_sessions(self._holding(query))
         where, parameters = sessions.where(query, holding)
         direction = "ASC" if query.ascending else "DESC"
         order = f"{sorted_by(query.sort, sessions.INPUTS)} {direction} NULLS LAST, session_id {direction}"
@@ -166,15 +167,25 @@ class ClickHouseStore(Store):
             found = [row[1] for row in candidates if self._table.has(terms, *row[1:])]
         return sorted(found, reverse=True)[:limit]
 
-    def _holding(self, terms: Terms) -> Iterator[str | None]:
-        """For each entry that may contain the terms, newest first: its session's id, or None if it does not."""
+    def _among(self, filters: Query) -> set[str] | None:
+        """The ids of the sessions that match these filters; None if there are none."""
+        where, parameters = sessions.where(filters, [])
+        sql = f"SELECT session_id FROM {self._sessions} {where}"
+        return {row[0] for row in self._all(sql, **parameters)} if where else None
+
+    def _holding(self, query: Query) -> Iterator[str | None]:
+        """For each entry that may contain the words, newest first: its session's id, or None if it does not match."""
+        if not (terms := Terms(query.text)):
+            return
+        among = self._among(replace(query, text=""))
         sql, parameters = self._candidates(terms)
         sql += f" AND number < {{before:UInt64}} ORDER BY number DESC LIMIT {PAGE}"
         before = 2**62
-        while terms:
+        while True:
             page = self._all(sql, before=before, **parameters)
             for session_id, before, *searched in page:
-                yield session_id if self._table.has(terms, before, *searched) else None
+                matches = (among is None or session_id in among) and self._table.has(terms, before, *searched)
+                yield session_id if matches else None
             if len(page) < PAGE:
                 return
 

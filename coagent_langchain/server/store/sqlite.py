@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -143,7 +144,7 @@ class SqliteStore(Store):
             return sessions.summaries(connection, newest)
 
     def sessions(self, query: Query) -> Page:
-        found, cut = newest_sessions(self._holding(Terms(query.text)))
+        found, cut = newest_sessions(self._holding(query))
         where, parameters = sessions.where(query, found)
         direction = "ASC" if query.ascending else "DESC"
         order = f"ORDER BY {sorted_by(query.sort, sessions.INPUTS)} {direction} NULLS LAST, id {direction}"
@@ -184,14 +185,23 @@ class SqliteStore(Store):
             rows = connection.execute(f"SELECT seq, body FROM entries WHERE {_THIS}", (session_id,)) if terms else ()
             return sorted((seq for seq, body in rows if terms(body)), reverse=True)[:limit]
 
-    def _holding(self, terms: Terms) -> Iterator[str | None]:
-        """For each entry that may contain the terms, newest first: its session's id, or None if it does not."""
+    def _among(self, filters: Query) -> set[str] | None:
+        """The ids of the sessions that match these filters; None if there are none."""
+        where, parameters = sessions.where(filters, [])
+        sql = f"SELECT session_id FROM sessions {where}"
+        return {row[0] for row in self._all(sql, parameters)} if where else None
+
+    def _holding(self, query: Query) -> Iterator[str | None]:
+        """For each entry that may contain the words, newest first: its session's id, or None if it does not match."""
+        if not (terms := Terms(query.text)):
+            return
+        among = self._among(replace(query, text=""))
         sql = """SELECT session_id, body FROM entries JOIN sessions ON id = session
             WHERE seq >= ? AND seq < ? ORDER BY seq DESC"""
         with available("read"), self._readers.one() as connection:
-            for where in index.ranges(connection, terms) if terms else ():
+            for where in index.ranges(connection, terms):
                 for session_id, body in connection.execute(sql, where):
-                    yield session_id if terms(body) else None
+                    yield session_id if (among is None or session_id in among) and terms(body) else None
 
     def latest(self) -> int:
         return self._latest
