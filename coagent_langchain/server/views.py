@@ -19,7 +19,7 @@ from coagent_langchain.server import exports, fragments, live, manual, openapi
 from coagent_langchain.server.lookups import number_in, session_of, store_of, timelines_of
 from coagent_langchain.server.pages import render
 from coagent_langchain.server.presentation import formats
-from coagent_langchain.server.presentation.compare import figures, left_out, pairs, sides
+from coagent_langchain.server.presentation.compare import figures, first_call, left_out, pairs, settings, sides
 from coagent_langchain.server.store import STATUSES, Session
 from coagent_langchain.server.store.query import SORTS, Query, Sort
 from coagent_langchain.server.store.text import FOUND
@@ -84,11 +84,10 @@ def compare(request: Request) -> HTMLResponse:
     if len(found) < 2:
         return _ask_for_two(request, chosen, found)
     timelines = [timelines_of(request).get(one).timeline for one in found]
-    halves = [
-        sides(each, fragments.reader(request, one.session_id)) for each, one in zip(timelines, found, strict=True)
-    ]
-    return render("compare.html", both=found, figures=figures(*found), pairs=pairs(*halves),
-                  left_out=left_out(timelines))  # fmt: skip
+    read = [(timeline, fragments.reader(request, one.session_id))
+            for timeline, one in zip(timelines, found, strict=True)]  # fmt: skip
+    return render("compare.html", both=found, figures=figures(*found), pairs=pairs(*(sides(*each) for each in read)),
+                  settings=settings(*(first_call(*each) for each in read)), left_out=left_out(timelines))  # fmt: skip
 
 
 def _ask_for_two(request: Request, chosen: list[str], found: list[Session]) -> HTMLResponse:

@@ -86,12 +86,14 @@ def test_no_heading_skips_a_level(page: Page, post: Post, path: str) -> None:
     for name in ("a", "b"):
         story = Story(name).ask("Refund?")
         story.tool("refund", {}, "done", 5, "c1")
-        story.model("Refund?", "### Refunded\n\n##### What I did\n\nNothing else.", 5, (1, 1))
+        story.model("Refund?", "### Refunded\n\n##### What I did\n\nNothing else.", 5, (1, 1), system=f"# {name}")
         post(story.end("Done"))
     page.goto(path)
     page.wait_for_selector("#session[data-ready], main:not(#session)")
     if path == "/sessions/a":
         page.locator("#tree .row.k-model").click()
+    if path.startswith("/compare"):
+        page.locator(".fold summary").click()
     if path.startswith(("/sessions", "/compare")):
         page.get_by_role("heading", name="What I did").first.wait_for()
     found = page.get_by_role("heading").evaluate_all("all => all.map(each => Number(each.tagName[1]))")

@@ -178,6 +178,24 @@ def test_small_difference_of_costs_is_told_in_words(left: float | None, right: f
     assert next(figure.difference for figure in figures(first, second) if figure.name == "Cost") == told
 
 
+def test_comparison_tells_what_the_first_model_calls_were_given_differently(running: Running) -> None:
+    """After a deployment, that is why the answers differ; nothing is said of what is the same."""
+    for name, temperature, tools in (("old", 0.0, ["quote", "refund"]), ("new", 1.6, ["quote"])):
+        story = Story(name).ask("Hi")
+        story.call("Hi", system="Be brief.")
+        story.entries[-1]["meta"] |= {"parameters": {"top_p": 1, "temperature": temperature}, "tools_offered": tools}
+        log(running, story.entries)
+    html = get(running, "/compare?s=old&s=new").text
+    folded = re.findall(r'<details class="fold"><summary><b>(.+?)</b>(.+?)</details>', html, re.DOTALL)
+
+    assert [(name, re.findall(r"<(?:ins|del)>.+?</", rest)) for name, rest in folded] == [
+        ("Parameters", ["<del>0.0</", "<ins>1.6</"]), ("Tools offered", ["<del>· refund</"]),
+    ]  # fmt: skip
+    log(running, Story("silent").ask("Hi").entries)
+    same = [get(running, path).text for path in ("/compare?s=old&s=old", "/compare?s=old&s=silent")]
+    assert ["<details" in each for each in same] == [False, False]
+
+
 def test_cached_tokens_are_told_only_if_there_are_any(running: Running) -> None:
     """Many providers report none: no line of the comparison, and no colour in the key of the chart."""
     plain = Story("plain").ask("Hi")

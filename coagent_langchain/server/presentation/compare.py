@@ -19,7 +19,7 @@ from coagent_langchain.server.presentation.jsonview import parsed, pretty
 from coagent_langchain.server.presentation.moments import CUT_OFF
 from coagent_langchain.server.presentation.prose import prose
 from coagent_langchain.server.presentation.timeline import Timeline
-from coagent_langchain.server.presentation.values import Value
+from coagent_langchain.server.presentation.values import Value, mapping
 from coagent_langchain.server.store import Session
 
 MAX_PROMPTS = 50
@@ -155,6 +155,29 @@ def _mark(pieces: list[str], same: set[int], tag: str) -> Markup:
     numbers = itertools.count()
     made = [f"<{tag}>{each}</{tag}>" if _is_word(each) and next(numbers) not in same else each for each in pieces]
     return Markup(re.sub(rf"</{tag}>(\s*)<{tag}>", r"\1", "".join(made)))
+
+
+def settings(left: Value, right: Value) -> list[tuple[str, Markup, Markup]]:
+    """What two model calls were given differently, apart from the conversation: a name, and both with marked words."""
+    if not (left.value and right.value):
+        return []
+    one, two = _settings(left), _settings(right)
+    return [(name, *marked(one[name], two[name])) for name in one if one[name] != two[name]]
+
+
+def _settings(call: Value) -> dict[str, str]:
+    offered = [tool.text for tool in call.at("meta", "tools_offered").each]
+    parameters = mapping(call.at("meta", "parameters").value)
+    return {
+        "Parameters": " · ".join(f"{name}: {formats.brief(parameters[name])}" for name in sorted(parameters)),
+        "Tools offered": " · ".join(sorted(offered)),
+        "System prompt": call.at("llm_call", "system_prompt").text,
+    }
+
+
+def first_call(timeline: Timeline, read: Read) -> Value:
+    """A session's first model call; None as a value if it has none."""
+    return Value(next((read(*bar.events[0]) for bar in timeline.models), None))
 
 
 def figures(a: Session, b: Session) -> list[Figure]:
