@@ -123,7 +123,9 @@ class CoagentClient(EventLog):
         elif not isinstance(entry, Mapping):
             entry = _plain(entry)
         if isinstance(entry, Mapping):  # the server rejects anything else, and stores the others
-            entry = {"version": VERSION, "event_id": event_ids.next(), "timestamp": now_ms(), **entry}
+            given = {"version": VERSION, "event_id": event_ids.next(), "timestamp": now_ms()}
+            # A complete entry keeps its order: in another, a server would take an event that it has for a new one.
+            entry = {**{name: value for name, value in given.items() if name not in entry}, **entry}
             if not self._settings.capture_content:
                 entry = without_content(entry)
         return encode_safely(entry)

@@ -224,6 +224,17 @@ def test_batch_is_stored_in_order(client: CoagentClient) -> None:
     assert [e.turn_number for e in client.get_logs("batch")] == list(range(1200))
 
 
+def test_copy_of_an_event_is_the_same_event(server: Running, client: CoagentClient) -> None:
+    """Sessions that are copied back, for example from an export, are not stored twice: the text is the same."""
+    handler = CoagentCallbackHandler(session_id="copied", base_url=server.base_url)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    handler.close()
+    before = client.get_logs_json("copied")
+    result = client.store_logs(event.raw for event in client.get_logs("copied"))
+
+    assert (result.success, client.get_logs_json("copied")) == (True, before)
+
+
 def test_bad_entries_of_a_batch_are_named(client: CoagentClient) -> None:
     """The good entries are stored; the result names the bad ones by their index."""
     entry = {"session_id": "partly", "prompt_number": 1, "turn_number": 0, "event_type": "info"}
