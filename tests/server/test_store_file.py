@@ -94,6 +94,15 @@ def test_folder_is_no_store(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
+def test_file_is_no_folder_for_a_store(tmp_path: Path) -> None:
+    """The error names the file, not the one that was to be made in it."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError) as raised:
+        server.open_store(f"sqlite://{tmp_path}/file/coagent.db")
+
+    assert str(raised.value) == f"{tmp_path}/file/coagent.db cannot be used as a store: {tmp_path}/file is not a folder"
+
+
 def test_missing_folders_are_named_and_not_made(tmp_path: Path) -> None:
     """Only the last folder is created: more missing ones are probably a mistake in the path."""
     with pytest.raises(ConfigurationError) as raised:

@@ -50,6 +50,8 @@ def make_private(path: Path) -> None:
     except FileNotFoundError as error:  # creating all parent folders would hide a mistake in the path
         missing = path.parent.parent
         raise ConfigurationError(f"{path} cannot be used as a store: there is no folder {missing}") from error
+    except FileExistsError as error:
+        raise ConfigurationError(f"{path} cannot be used as a store: {path.parent} is not a folder") from error
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be used as a store: {error.strerror}") from error
 
