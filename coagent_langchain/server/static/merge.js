@@ -1,5 +1,4 @@
 // Shows updated HTML from the server without undoing what the reader did to the previous version.
-import { nodes } from "./page.js";
 
 const key = (node) => `${node.nodeName} ${node.dataset?.item ?? ""}`;
 
@@ -7,7 +6,7 @@ const key = (node) => `${node.nodeName} ${node.dataset?.item ?? ""}`;
  * Replace the children of `shown`, made from `sent`, by those of `fresh`. Nodes equal in both stay, with their focus,
  * selection, and what was folded or fetched; changed nodes are updated in place.
  */
-export function merge(shown, sent, fresh) {
+function merge(shown, sent, fresh) {
   const was = [...sent.childNodes], live = [...shown.childNodes];
   if (live.length !== was.length) return shown.replaceChildren(...fresh.childNodes); // the reader fetched more
   const free = new Set(was.keys());
@@ -29,13 +28,13 @@ export function merge(shown, sent, fresh) {
   });
 }
 
-/** A function that shows HTML in `box` with `merge`. */
+/** A function that shows nodes in `box` with `merge`. */
 export function kept(box) {
   let sent = new DocumentFragment();
   sent.append(...box.cloneNode(true).childNodes);
-  return (html) => {
+  return (...all) => {
     const fresh = new DocumentFragment();
-    fresh.append(...nodes(html));
+    fresh.append(...all);
     merge(box, sent, fresh.cloneNode(true));
     sent = fresh;
   };

@@ -1,5 +1,5 @@
 // The Conversation and Raw tabs, fetched a page at a time. `news()` shows new items and leaves the others untouched.
-import { merge } from "./merge.js";
+import { kept } from "./merge.js";
 import { busy, get, localTimes, nodes } from "./page.js";
 
 const OPEN = ".x-open, .said.open"; // without an end so far
@@ -7,7 +7,8 @@ const first = ({ items }) => items.firstElementChild?.dataset.item;
 
 export function open(name, { path, search }) {
   const box = document.getElementById(name), panel = box.parentElement;
-  let pages = [], sent = new DocumentFragment(), turn = Promise.resolve(), words = search.value.trim();
+  const update = kept(box);
+  let pages = [], turn = Promise.resolve(), words = search.value.trim();
 
   async function page(from) {
     const items = new DocumentFragment(), query = new URLSearchParams({ from, q: words });
@@ -19,13 +20,9 @@ export function open(name, { path, search }) {
 
   /** Show these pages, with only the button of the last. */
   function show(all) {
-    const fresh = new DocumentFragment();
-    for (const { items, next } of all) {
-      if (next && all.at(-1).next !== next) next.remove();
-      fresh.append(items.cloneNode(true));
-    }
-    merge(box, sent, fresh.cloneNode(true));
-    [pages, sent] = [all, fresh];
+    pages = all;
+    for (const { next } of all.slice(0, -1)) next?.remove();
+    update(...all.map(({ items }) => items.cloneNode(true)));
     localTimes(box);
   }
 

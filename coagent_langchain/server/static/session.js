@@ -3,7 +3,7 @@ import { Detail, more } from "./detail.js";
 import { open as events } from "./events.js";
 import { Marks } from "./marks.js";
 import { kept } from "./merge.js";
-import { get, live, localTimes, onKeys, regularly, sayLive, turnTabs } from "./page.js";
+import { get, live, localTimes, nodes, onKeys, regularly, sayLive, turnTabs } from "./page.js";
 import { open as paged } from "./paged.js";
 import { refs, Tree } from "./tree.js";
 
@@ -57,7 +57,7 @@ async function load() {
   tree.load(data.rows, data.now);
   const now = selected();
   if (followed && now.length && (still || !detail.shows(now))) detail.show(now);
-  showOverview(await overview.text());
+  showOverview(...nodes(await overview.text()));
   page.dataset.loaded = data.entries;
 }
 
@@ -161,7 +161,7 @@ search.addEventListener("keydown", async (event) => {
 
 let connected = null; // not known yet
 async function head() {
-  showHead(await (await get(`/view/head/${path}`)).text());
+  showHead(...nodes(await (await get(`/view/head/${path}`)).text()));
   localTimes(byId("head"));
   sayState();
 }
