@@ -20,7 +20,6 @@ from coagent_langchain.server.answers import answer, blocks, failure
 from coagent_langchain.server.lookups import number_in, store_of
 from coagent_langchain.server.store import ALL, Store, Summary, every_entry
 from coagent_langchain.texts import counted
-from coagent_langchain.unended import standing
 
 MAX_PAUSE = 60  # seconds between two parts of a body
 THREAD_FROM = 256_000  # bytes: a larger body is parsed in a thread, off the event loop
@@ -117,7 +116,7 @@ def _summary(each: Summary) -> dict[str, Any]:
     """The four fields of every CoAgent server, and six of ours."""
     return {
         "run_id": each.session_id, "log_count": each.entries, "start_timestamp": each.first_ms,
-        "end_timestamp": each.last_ms, "status": standing(each.status, each.last_ms, each.open_calls),
+        "end_timestamp": each.last_ms, "status": each.status,
         "title": each.title, "total_tokens": each.total_tokens, "cost": each.cost, "errors": each.errors,
         "failure": each.failure,
     }  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 from coagent_langchain.server.store import PAGE, Cursor, NewEntry, Session, Store, Summary, Unavailable, every_entry
 from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.timelines import Timelines
+from coagent_langchain.unended import NO_END
 from coagent_langchain.wire import now_ms
 from tests.server.samples import T0, bodies, entry, event_ids, holding, new, put
 from tests.server.sessions import restarted
@@ -485,8 +486,8 @@ def test_runs_come_earliest_first(store: Store) -> None:
 
     assert store.session_ids() == ["early", "late"]
     assert store.summaries() == [
-        Summary("early", 1, T0 + 5, T0 + 5, "running", "", "", None, None, 0, 0),
-        Summary("late", 4, T0 + 10, T0 + 30, "failed", "Plan", "no", 7, 0.5, 1, -1),
+        Summary("early", 1, T0 + 5, T0 + 5, NO_END, "", "", None, None, 0),
+        Summary("late", 4, T0 + 10, T0 + 30, "failed", "Plan", "no", 7, 0.5, 1),
     ]
     assert [each.session_id for each in store.summaries(1)] == ["late"]
 

@@ -153,7 +153,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A row of `GET /runs?summarize=1`: fields as in `Session`, but `status` without `unended.standing` applied."""
+    """A row of `GET /runs?summarize=1`: fields as in `Session`."""
 
     session_id: str
     entries: int
@@ -165,7 +165,6 @@ class Summary:
     total_tokens: int | None
     cost: float | None
     errors: int
-    open_calls: int
 
 
 @dataclass(frozen=True, slots=True)

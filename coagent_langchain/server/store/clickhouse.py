@@ -31,7 +31,7 @@ from coagent_langchain.server.store.clickhouse_schema import SESSIONS
 from coagent_langchain.server.store.clickhouse_table import prepare
 from coagent_langchain.server.store.clickhouse_writer import Writer, available
 from coagent_langchain.server.store.commit import GroupCommit
-from coagent_langchain.server.store.expressions import SUMMARY, sorted_by, totals
+from coagent_langchain.server.store.expressions import sorted_by, summary, totals
 from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.text import Terms, newest_sessions
@@ -107,7 +107,7 @@ class ClickHouseStore(Store):
 
     def summaries(self, newest: int = ALL) -> list[Summary]:
         order = "ORDER BY first_ms DESC, session_id DESC LIMIT {newest:Int64}"
-        found = self._all(f"SELECT {SUMMARY} FROM {self._sessions} {order}", newest=newest)
+        found = self._all(f"SELECT {summary()} FROM {self._sessions} {order}", newest=newest)
         return [Summary(*row) for row in found][::-1]
 
     def sessions(self, query: Query) -> Page:

@@ -11,8 +11,11 @@ TOTAL_TOKENS = "CASE WHEN total_tokens > 0 OR input_reports + output_reports > 0
 # why a session has failed, or what its last run failed with if that is the last thing it has done; else ""
 FAILURE = """CASE WHEN status = 'failed' OR status = 'running' AND failure_ms >= active_ms AND errors > recoveries
     THEN failure ELSE '' END"""
-# the columns of `Summary`
-SUMMARY = f"session_id, entries, first_ms, last_ms, status, title, {FAILURE}, {TOTAL_TOKENS}, cost, errors, open_calls"
+
+
+def summary() -> str:
+    """The columns of `Summary`."""
+    return f"session_id, entries, first_ms, last_ms, {status_now()}, title, {FAILURE}, {TOTAL_TOKENS}, cost, errors"
 
 
 def totals(where: str) -> str:

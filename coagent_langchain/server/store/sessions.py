@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from coagent_langchain.server.store import ALL, Session, Summary
-from coagent_langchain.server.store.expressions import FAILURE, SUMMARY, status_now
+from coagent_langchain.server.store.expressions import FAILURE, status_now, summary
 from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.store.rollup import COUNTERS, COUNTS, Rollup
 from coagent_langchain.server.store.text import words_and_phrases
@@ -81,7 +81,7 @@ def _row(r: Rollup) -> tuple[Any, ...]:
 
 def summaries(connection: sqlite3.Connection, newest: int = ALL) -> list[Summary]:
     """See `Store.summaries`."""
-    sql = f"SELECT {SUMMARY} FROM sessions ORDER BY first_ms DESC, id DESC LIMIT ?"
+    sql = f"SELECT {summary()} FROM sessions ORDER BY first_ms DESC, id DESC LIMIT ?"
     return [Summary(*row) for row in connection.execute(sql, (newest,))][::-1]
 
 
