@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import logging
 import os
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -43,13 +42,13 @@ def default_store() -> str:
 
 
 def store_address(text: str) -> str:
-    """The address of a store without surplus slashes: `sqlite:////x` is `/x`, but would be shown as `//x`.
+    """The address of a store, checked.
 
     Raises:
         ConfigurationError: it is not the address of a store; the message says if it comes from the environment.
     """
     try:
-        return check_address(re.sub("^sqlite:/{3,}", "sqlite:///", text))
+        return check_address(text)
     except ConfigurationError as error:
         raise ConfigurationError(f"{error} (in {VARIABLE})" if text == os.environ.get(VARIABLE) else error) from None
 

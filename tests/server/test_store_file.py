@@ -17,7 +17,7 @@ import requests
 
 from coagent_langchain import server
 from coagent_langchain.cli import main
-from coagent_langchain.cli.store import default_store, make_own_folder, store_address
+from coagent_langchain.cli.store import default_store, make_own_folder
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Unavailable
 from coagent_langchain.server.store.database import MAX_WAL, connect, transaction
@@ -145,11 +145,6 @@ def test_mistyped_store_is_told_without_its_password(user: str) -> None:
 def test_path_with_an_at_sign_is_told_in_full(address: str) -> None:
     """What is before it is no password."""
     assert server.public_address(address) == address
-
-
-def test_address_with_slashes_to_spare_is_that_of_the_same_file() -> None:
-    """Four are usual elsewhere; in messages, the path has one."""
-    assert store_address("sqlite:////var/lib/coagent.db") == "sqlite:///var/lib/coagent.db"
 
 
 def test_home_that_takes_no_store_is_named(
