@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -140,10 +139,9 @@ def _list(request: Request) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _ignored(given: QueryParams) -> list[str]:
-    """What the address asks for in vain: choices that do not exist, and values before the last one of a name."""
-    return [f"{name}={value}" for name, value in given.multi_items()
-            if value and (value != given[name] or (name in CHOICES and not _chosen(given, name)))]  # fmt: skip
+def _ignored(given: Mapping[str, str]) -> list[str]:
+    """What the address asks for in vain: choices that do not exist."""
+    return [f"{name}={given[name]}" for name in CHOICES if given.get(name) and not _chosen(given, name)]
 
 
 def read_query(given: Mapping[str, str]) -> Query:
