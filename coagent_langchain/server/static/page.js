@@ -78,7 +78,6 @@ export function write(element, text) {
 export function localTimes(root = document) {
   for (const element of root.querySelectorAll("time")) {
     const at = Date.parse(element.dateTime);
-    if (Number.isNaN(at)) continue;
     element.title = `${absolute.format(at)} (${element.dateTime})`;
     element.textContent = ("exact" in element.dataset ? clock : past)(at);
   }
