@@ -47,7 +47,6 @@ class Item:
     """One thing in the conversation: rule, user, answer, tool, error, human or end.
 
     Attributes:
-        seq: the `seq` of its first entry, which finds its row in the timeline.
         parts: what is folded below it.
         inner: the conversation inside a tool call, e.g. of a sub-agent.
         left_out: the number of bars inside that are not shown.
@@ -63,7 +62,7 @@ class Item:
 
     @property
     def seq(self) -> int:
-        """The `seq` of its first entry; 0 if it has none."""
+        """The `seq` of its first entry, which finds its row in the timeline; 0 if it has none."""
         return self.bar.events[0][1] if self.bar.events else 0
 
 

@@ -32,12 +32,7 @@ class Unavailable(Exception):
 
 
 class NewEntry(NamedTuple):
-    """A validated entry to be stored.
-
-    Attributes:
-        fields: the parsed JSON object.
-        body: the JSON text as posted, without surrounding whitespace.
-    """
+    """A validated entry to be stored: its text as posted, without surrounding whitespace, and the parsed object."""
 
     fields: dict[str, Any]
     body: bytes

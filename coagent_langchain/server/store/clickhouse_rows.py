@@ -29,12 +29,7 @@ _COUNTED_META = ("model", "status", "cached", "execution_time_ms", "tags", "cont
 
 
 def line(entry: NewEntry, number: int, own: bool) -> bytes:
-    """An entry as a line for `FORMAT JSONEachRow`.
-
-    Parameters:
-        number: its arrival number.
-        own: whether the table has our columns; if not, their values go into columns of the published table.
-    """
+    """An entry with its arrival number as a line for `FORMAT JSONEachRow`; `own`: see `clickhouse_table.Table`."""
     fields = entry.fields
     row = _base(entry, number, own)
     row["event_data"] = {name: _safe(fields[name]) for name in _EVENT if fields.get(name) is not None}

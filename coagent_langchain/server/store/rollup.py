@@ -200,15 +200,9 @@ def prompt_count(highest: int, types: Mapping[str, int]) -> int:
 
 
 def turn_count(turns: int, calls: int, highest: int, types: Mapping[str, int]) -> int:
-    """The number of turns of a session: the sum of each prompt's highest turn.
+    """The number of turns of a session: the sum of each prompt number's highest turn.
 
     If prompts share a number, at least the number of model calls.
-
-    Parameters:
-        turns: the sum of the highest turn of each prompt number.
-        calls: number of model calls.
-        highest: the highest prompt number.
-        types: number of entries of each type.
     """
     return max(turns, calls) if types.get("user_input", 0) > highest else turns
 
