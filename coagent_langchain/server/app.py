@@ -51,7 +51,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     assert isinstance(error, Unavailable)
     if not request.app.state.closing.is_set():
         request.app.state.notices.wrong(f"requests are answered with 503: {error}")
-    return _failed(request, str(error), 503, {"Retry-After": str(max(1, round(error.retry_after)))})
+    return _failed(request, str(error), 503, {"Retry-After": "1"})
 
 
 def _failed(request: Request, message: str, status: int, headers: dict[str, str]) -> Response:

@@ -277,7 +277,7 @@ def test_database_that_is_away_answers_503(door: Door, store: Store, failure: in
         accepted = requests.post(f"{running.base_url}/logs", json=one, timeout=30)
         found = requests.get(f"{running.base_url}/logs/s", timeout=30).json()
 
-    assert [(answer.status_code, answer.headers["Retry-After"]) for answer in refused] == [(503, "2")] * 2
+    assert [(answer.status_code, answer.headers["Retry-After"]) for answer in refused] == [(503, "1")] * 2
     assert (accepted.status_code, found) == (200, [one])
 
 
@@ -480,10 +480,8 @@ def test_unreachable_database_is_named(door: Door) -> None:
 
 
 def test_unavailable_is_what_the_store_raises(door: Door, store: Store) -> None:
-    """The store's own exception, with the time to wait."""
+    """The store's own exception, whatever the library raises."""
     door.always = 503
-    with pytest.raises(Unavailable) as raised:
+    with pytest.raises(Unavailable, match="ClickHouse cannot answer"):
         store.session_ids()
     door.always = None
-
-    assert raised.value.retry_after == 2

@@ -24,11 +24,7 @@ STATUSES = ("running", *ENDINGS, NO_END)
 
 
 class Unavailable(Exception):
-    """The store cannot be used now; the client should try again after `retry_after` seconds."""
-
-    def __init__(self, message: str, retry_after: float = 1.0) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+    """The store cannot be used now; the client should try again."""
 
 
 class NewEntry(NamedTuple):

@@ -106,4 +106,4 @@ def available() -> Iterator[None]:
     try:
         yield
     except (ClickHouseError, OSError) as error:
-        raise Unavailable(f"ClickHouse cannot answer: {str(error)[:200]}", retry_after=2) from error
+        raise Unavailable(f"ClickHouse cannot answer: {str(error)[:200]}") from error
