@@ -96,11 +96,13 @@ def test_exit_by_a_number_is_called_an_exit_status(base_url: str, script: Path) 
     assert [e.output_data for e in events if e.event_type == "session_end"] == [{"response": "Error: exit status 3"}]
 
 
-def test_program_that_exits_well_completes_its_session(base_url: str, script: Path) -> None:
-    """`sys.exit(0)` is not a failure."""
-    script.write_text(ASK + "sys.exit(0)\n")
+@pytest.mark.parametrize("code", ["0", ""])
+def test_program_that_exits_well_completes_its_session(code: str, base_url: str, script: Path) -> None:
+    """`sys.exit(0)` is not a failure, and nor is `sys.exit()`."""
+    script.write_text(ASK + f"sys.exit({code})\n")
+    name = f"well {code}"
 
-    assert run(base_url, script, "--session", "well") == Ended(0, "", {"well": ("completed", [])})
+    assert run(base_url, script, "--session", name) == Ended(0, "", {name: ("completed", [])})
 
 
 def test_program_that_is_interrupted_cancels_its_session(base_url: str, script: Path) -> None:

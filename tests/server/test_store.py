@@ -479,14 +479,14 @@ def test_long_models_and_tags_are_cut(store: Store) -> None:
 
 def test_runs_come_earliest_first(store: Store) -> None:
     """All ids, and a summary of each session, or only of those that started last."""
-    put(store, entry("session_start", 10, "late", prompt="Plan"), entry(session_id="early", at=5),
+    put(store, entry("session_start", 10, "late", prompt="Plan"), entry(session_id="the first", at=5),
         entry("llm_response", 20, "late", llm_response={"total_tokens": 7}, performance_metrics={"cost": 0.5}),
         entry("error", 25, "late", error_info={"error_message": "no"}),
         entry("session_end", 30, "late", meta={"status": "failed"}))  # fmt: skip
 
-    assert store.session_ids() == ["early", "late"]
+    assert store.session_ids() == ["the first", "late"]
     assert store.summaries() == [
-        Summary("early", 1, T0 + 5, T0 + 5, NO_END, "", "", None, None, 0),
+        Summary("the first", 1, T0 + 5, T0 + 5, NO_END, "", "", None, None, 0),
         Summary("late", 4, T0 + 10, T0 + 30, "failed", "Plan", "no", 7, 0.5, 1),
     ]
     assert [each.session_id for each in store.summaries(1)] == ["late"]
