@@ -192,6 +192,7 @@ def test_answer_in_a_later_block_of_the_session_counts_there(
     with handler.session("chat", session_id="s"):
         agent.invoke(Command(resume="yes"), in_thread(handler, "t"))
 
+    assert [question[:2] for question in questions(log)] == [(0, "interrupted"), (0, "resumed")]
     numbers = ("llm_calls", "tool_calls", "turns")
     ends = [[e["prompt_number"], *map(e["meta"].get, numbers)] for e in of_type(log, "session_end")]
     assert ends == [[2, 2, 1, 2], [2, 1, 1, 1]]
@@ -368,15 +369,16 @@ def test_answer_may_take_another_way_than_the_question(
     assert ({entry["prompt_number"] for entry in log.entries}, log.entries[-1]["meta"]["status"]) == ({1}, "completed")
 
 
-def test_question_in_a_chain_belongs_to_the_thread_that_the_chain_is_called_with(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
+@pytest.mark.parametrize("in_chain", [True, False])
+def test_question_belongs_to_the_thread_that_its_graph_or_chain_is_called_with(
+    in_chain: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """The next question in that thread replaces it, and the answer to one thread is not for the other."""
     graph, asked = asking_graph("hotel"), {"messages": [("user", "go")]}
-    chain: Any = RunnableLambda(lambda given: given) | graph
+    asking: Any = RunnableLambda(lambda given: given) | graph if in_chain else graph
     with handler.session("s"):
         for thread in ("a", "b", "b"):
-            chain.invoke(asked, in_thread(handler, thread))
+            asking.invoke(asked, in_thread(handler, thread))
         for thread in ("b", "a"):
             graph.invoke(Command(resume=f"yes {thread}"), in_thread(handler, thread))
 
@@ -388,6 +390,7 @@ def test_question_in_a_chain_belongs_to_the_thread_that_the_chain_is_called_with
         (2, "resumed", "yes b"),
         (0, "resumed", "yes a"),
     ]
+    assert [e["prompt_number"] for e in of_type(log, "human_oversight")] == [1, 2, 3, 3, 3, 1]
 
 
 def test_answer_to_one_of_several_questions_in_chains_names_none(
@@ -742,27 +745,18 @@ def test_what_runs_beside_a_failure_goes_on_to_its_own_end(
     assert (response["llm_response"]["response"], response["meta"].get("outcome")) == ("late", None)
 
 
-@pytest.mark.parametrize("with_prompts", [True, False])
-def test_answer_in_a_later_block_of_the_session(
-    with_prompts: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
+def test_answer_in_a_later_block_of_the_session(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """With a block for each request, the answer names its question, and the tool is in the turn that called it."""
     agent = asking_agent()
     for request in ({"messages": [("user", "go")]}, Command(resume="yes")):
-        with handler.session("chat", session_id="s") as session:
-            config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}}
-            with session.prompt("text") if with_prompts else nullcontext():
-                agent.invoke(request, config)
+        with handler.session("chat", session_id="s") as session, session.prompt("text"):
+            agent.invoke(request, in_thread(handler, "t"))
 
-    asked, answered = of_type(log, "human_oversight")
-    number = 2 if with_prompts else 1
-    assert [e["meta"]["status"] for e in (asked, answered)] == ["interrupted", "resumed"]
-    assert answered["meta"]["interrupt_id"] == asked["meta"]["interrupt_id"]
-    assert answered["prompt_number"] == number
-    tool = [(e["prompt_number"], e["turn_number"]) for e in log.entries if e["event_type"].startswith("tool_")]
-    assert set(tool) == {(1, 1)}
-    assert [(e["prompt_number"], e["turn_number"]) for e in of_type(log, "llm_call")] == [
-        (1, 1), (number, 1 if with_prompts else 2)
+    assert questions(log) == [(0, "interrupted", {"question": "ok?"}), (0, "resumed", "yes")]
+    shown = ("human_oversight", "tool_call", "tool_response", "llm_call")
+    assert [at for at in log.sequence if at[0] in shown] == [
+        ("llm_call", 1, 1), ("tool_call", 1, 1), ("human_oversight", 1, 1), ("tool_response", 1, 1),
+        ("human_oversight", 2, 0), ("tool_call", 1, 1), ("tool_response", 1, 1), ("llm_call", 2, 1),
     ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from datetime import date
 from operator import itemgetter
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -23,7 +23,7 @@ from langchain_core.callbacks import dispatch_custom_event
 from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
@@ -38,7 +38,7 @@ from langchain_core.runnables import (
     RunnablePassthrough,
 )
 from langchain_core.runnables.history import RunnableWithMessageHistory
-from langchain_core.tools import InjectedToolCallId, tool
+from langchain_core.tools import tool
 from langchain_core.vectorstores import InMemoryVectorStore
 from langgraph.func import entrypoint
 from langgraph.graph import START, MessagesState, StateGraph
@@ -818,57 +818,6 @@ def test_input_without_a_text_is_logged_before_the_work(
     (RunnableLambda(lambda x: x) | step).invoke(inputs, {"callbacks": [handler]})
 
     assert before == [[told]]
-
-
-@pytest.mark.parametrize("nested", [True, False], ids=["in a command", "beside the commands"])
-def test_commands_of_a_tool_are_its_result(nested: bool, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A tool may return several, and the message that answers the call in or beside them."""
-
-    @tool
-    def rename(tool_call_id: Annotated[str, InjectedToolCallId]) -> Any:
-        """Rename the user."""
-        said = [("user", "Bob"), ToolMessage("renamed", tool_call_id=tool_call_id)]
-        last = Command(update={"messages": said}) if nested else said[1]
-        return [Command(update={"user": "Bob"}), Command(goto="greet"), last]
-
-    rename.invoke({"type": "tool_call", "name": "rename", "args": {}, "id": "c1"}, {"callbacks": [handler]})
-
-    (response,) = of_type(log, "tool_response")
-    commands = [{"update": {"user": "Bob"}}, {"goto": "greet"}]
-    assert response["tool_response"]["result"] == {"output": "renamed", "command": commands}
-
-
-def test_messages_of_a_tool_that_answer_another_call_are_its_result(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """With several, none may be for this call: what the tool returned is logged all the same."""
-
-    @tool
-    def rename() -> Any:
-        """Rename the user."""
-        return [ToolMessage("renamed", tool_call_id="other")]
-
-    rename.invoke({"type": "tool_call", "name": "rename", "args": {}, "id": "c1"}, {"callbacks": [handler]})
-
-    (response,) = of_type(log, "tool_response")
-    said = [{"role": "tool", "content": "renamed", "tool_call_id": "other"}]
-    assert response["tool_response"]["result"] == {"output": said}
-
-
-def test_failure_beside_a_tools_command_is_a_failure(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """In a list of them, the message that answers the call decides."""
-
-    @tool
-    def rename(tool_call_id: Annotated[str, InjectedToolCallId]) -> Any:
-        """Rename the user."""
-        failed = ToolMessage("no such user", tool_call_id=tool_call_id, status="error")
-        return [Command(update={"tried": True}), failed]
-
-    rename.invoke({"type": "tool_call", "name": "rename", "args": {}, "id": "c1"}, {"callbacks": [handler]})
-
-    (response,), (error,) = of_type(log, "tool_response"), of_type(log, "error")
-    assert (response["tool_response"]["success"], error["error_info"]["error_message"]) == (False, "no such user")
-    assert response["tool_response"]["result"] == {"output": "no such user", "command": {"update": {"tried": True}}}
 
 
 def test_remarks_beside_a_run_say_what_they_were_given(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -295,54 +295,58 @@ def test_hand_over_is_routing(log: MemoryDelivery, handler: CoagentCallbackHandl
     ]
 
 
-def test_hand_over_with_a_state_of_its_own_repeats_no_messages(
+RENAMED = ToolMessage("renamed", tool_call_id="c1")
+COMMANDS = [Command(update={"user": "Bob"}), Command(goto="greet")]
+
+
+@pytest.mark.parametrize(("returned", "result"), [
+    (Command(update={"user": "Bob", "messages": [("user", "Bob"), RENAMED, HumanMessage("thanks")]}),
+     {"output": "renamed", "command": {"update": {"user": "Bob"}}}),
+    (Command(update={"messages": [RENAMED]}), {"output": "renamed"}),
+    (Command(goto="other", update={"messages": [{"role": "tool", "content": "renamed", "tool_call_id": "c1"}]}),
+     {"output": "renamed", "command": {"goto": "other"}}),
+    (Command(goto=[Send("bob", {"messages": [("user", "go"), RENAMED], "urgent": True})], graph=Command.PARENT),
+     {"output": "renamed", "command": {"graph": "__parent__", "goto": [{"node": "bob", "arg": {"urgent": True}}]}}),
+    ([*COMMANDS, Command(update={"messages": [("user", "Bob"), RENAMED]})],
+     {"output": "renamed", "command": [{"update": {"user": "Bob"}}, {"goto": "greet"}]}),
+    ([*COMMANDS, RENAMED], {"output": "renamed", "command": [{"update": {"user": "Bob"}}, {"goto": "greet"}]}),
+    ([COMMANDS[0], RENAMED.model_copy(update={"status": "error"})],
+     {"output": "renamed", "command": {"update": {"user": "Bob"}}}),
+    ([RENAMED.model_copy(update={"tool_call_id": "other"})],
+     {"output": [{"role": "tool", "content": "renamed", "tool_call_id": "other"}]}),
+], ids=["an answer among messages", "an answer alone, as of Deep Agents", "a dict, as in LangGraph's guide",
+        "a hand-over with its own state", "several", "several and an answer", "a failure", "no answer"])  # fmt: skip
+def test_command_of_a_tool_is_its_result(
+    returned: Any, result: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """35 langfuse/langfuse#5035: with what it changes in the state; the message that answers the call is its output."""
+
+    @tool
+    def rename() -> Any:
+        """Rename the user."""
+        return returned
+
+    rename.invoke({"type": "tool_call", "name": "rename", "args": {}, "id": "c1"}, {"callbacks": [handler]})
+
+    (response,), failed = of_type(log, "tool_response"), "error" in str(returned)
+    assert (response["tool_response"]["result"], response["tool_response"]["success"]) == (result, not failed)
+    assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == ["renamed"] * failed
+
+
+def test_messages_of_a_tool_that_the_application_calls_are_no_output(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """35 langfuse/langfuse#5035: for example with several hand-overs at once, which supervisors make by `Send`."""
+    """35 langfuse/langfuse#5035: without the id of a call, none of them is known to answer it."""
 
     @tool
-    def to_bob(tool_call_id: Annotated[str, InjectedToolCallId]) -> Any:
-        """Hand over to Bob."""
-        messages = [("user", "go"), ToolMessage("over to Bob", tool_call_id=tool_call_id)]
-        return Command(goto=[Send("bob", {"messages": messages, "urgent": True})], graph=Command.PARENT)
-
-    to_bob.invoke({"type": "tool_call", "name": "to_bob", "args": {}, "id": "c1"}, {"callbacks": [handler]})
-
-    (response,) = of_type(log, "tool_response")
-    command = {"graph": "__parent__", "goto": [{"node": "bob", "arg": {"urgent": True}}]}
-    assert response["tool_response"]["result"] == {"output": "over to Bob", "command": command}
-
-
-@pytest.mark.parametrize("called", [True, False], ids=["by a model", "by the application"])
-def test_command_of_a_tool_is_its_result(called: bool, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """35 langfuse/langfuse#5035: with what it changes in the state; messages that answer another call are no output."""
-
-    @tool
-    def rename(name: str) -> Any:
+    def rename() -> Any:
         """Rename the user."""
-        messages = [("user", "Bob"), ToolMessage("renamed", tool_call_id="c1"), HumanMessage("thanks")]
-        return Command(update={"user": name, "messages": messages})
+        return Command(update={"user": "Bob", "messages": [RENAMED]})
 
-    call = {"type": "tool_call", "name": "rename", "args": {"name": "Bob"}, "id": "c1"}
-    rename.invoke(call if called else {"name": "Bob"}, {"callbacks": [handler]})
+    rename.invoke({}, {"callbacks": [handler]})
 
     (response,) = of_type(log, "tool_response")
-    output = {"output": "renamed"} if called else {}
-    assert response["tool_response"]["result"] == {**output, "command": {"update": {"user": "Bob"}}}
-
-
-def test_command_that_only_answers_is_its_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """35 langfuse/langfuse#5035: as Deep Agents' sub-agents do; the result has no empty command."""
-
-    @tool
-    def task(tool_call_id: Annotated[str, InjectedToolCallId]) -> Any:
-        """Leave it to a sub-agent."""
-        return Command(update={"messages": [ToolMessage("done", tool_call_id=tool_call_id)]})
-
-    task.invoke({"type": "tool_call", "name": "task", "args": {}, "id": "c1"}, {"callbacks": [handler]})
-
-    (response,) = of_type(log, "tool_response")
-    assert response["tool_response"]["result"] == {"output": "done"}
+    assert response["tool_response"]["result"] == {"command": {"update": {"user": "Bob"}}}
 
 
 def test_hand_over_without_a_target_is_routing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel, RunnablePassthrough
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -26,30 +26,6 @@ from tests.fakes import calls, chat
 from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
 from tests.threads import at_once
 from tests.tools import add
-
-
-def test_threads_of_one_session_are_resumed_each_for_itself(log: MemoryDelivery) -> None:
-    """A human's answer belongs to the question of its own thread, and continues that prompt."""
-    handler = CoagentCallbackHandler("s", delivery=log)
-
-    def ask(state: MessagesState) -> dict[str, Any]:
-        return {"messages": [AIMessage(interrupt("sure?"))]}
-
-    builder = StateGraph(MessagesState).add_node("ask", ask).add_edge(START, "ask")
-    graph = builder.compile(checkpointer=InMemorySaver())
-    for thread in ("a", "b"):
-        config = {"configurable": {"thread_id": thread}, "callbacks": [handler]}
-        graph.invoke({"messages": [("user", thread)]}, config)
-    for thread in ("a", "b"):
-        graph.invoke(Command(resume=f"yes {thread}"), {"configurable": {"thread_id": thread}, "callbacks": [handler]})
-
-    asked = of_type(log, "human_oversight")
-    assert [(e["prompt_number"], e["meta"]["status"], e["input_data"]["value"]) for e in asked] == [
-        (1, "interrupted", "sure?"),
-        (2, "interrupted", "sure?"),
-        (1, "resumed", "yes a"),
-        (2, "resumed", "yes b"),
-    ]
 
 
 def run_with_arguments_alone(call: Any, config: Any) -> ToolMessage:

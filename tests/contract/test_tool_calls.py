@@ -13,7 +13,7 @@ from langchain.agents.middleware import wrap_tool_call
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnableParallel
-from langchain_core.tools import InjectedToolCallId, tool
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
@@ -437,22 +437,6 @@ def test_call_that_a_human_answers_keeps_its_arguments(log: MemoryDelivery, hand
 
     assert answers(log) == [(1, "1", "add", True, "answered by node")]
     assert [e["tool_call"] for e in of_type(log, "tool_call")] == [{"tool_name": "add", "parameters": {"a": 1, "b": 2}}]
-
-
-def test_answer_in_the_command_of_a_tool_may_be_a_dict(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """LangGraph's guide to handing over to another agent writes the tool's message like that."""
-
-    @tool
-    def hand_over(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
-        """Hand over."""
-        answer = {"role": "tool", "content": "handed over", "name": "hand_over", "tool_call_id": tool_call_id}
-        return Command(goto="other", update={"messages": [answer]})
-
-    hand_over.invoke({"type": "tool_call", "id": "1", "name": "hand_over", "args": {}}, {"callbacks": [handler]})
-
-    assert [e["tool_response"]["result"] for e in of_type(log, "tool_response")] == [
-        {"output": "handed over", "command": {"goto": "other"}}
-    ]
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
