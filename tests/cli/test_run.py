@@ -123,12 +123,14 @@ def test_exception_that_failed_a_run_is_logged_once(base_url: str, script: Path)
 
 
 def test_exception_after_a_caught_one_is_logged_too(base_url: str, script: Path) -> None:
-    """A failed run that the program handled does not hide the exception that ended it."""
-    script.write_text(f'{ASK}try:\n    RunnableLambda(fail).invoke("why")\nexcept KeyError:\n    raise ValueError\n')
-    _, _, sessions = run(base_url, script, "--session", "both")
+    """A failed run that the program handled does not hide the exception that ended it, nor does a hook of its own."""
+    hook = "sys.excepthook = lambda kind, error, trace: print(kind.__name__, file=sys.stderr)\n"
+    failed = 'try:\n    RunnableLambda(fail).invoke("why")\nexcept KeyError:\n    raise ValueError\n'
+    script.write_text(ASK + hook + failed)
+    _, said, sessions = run(base_url, script, "--session", "both")
     status, errors = sessions["both"]
 
-    assert (status, [kind for kind, _ in errors]) == ("failed", ["KeyError", "ValueError"])
+    assert (said, status, [kind for kind, _ in errors]) == ("ValueError\n", "failed", ["KeyError", "ValueError"])
 
 
 def test_exception_in_the_place_of_a_caught_one_is_logged_too(base_url: str, script: Path) -> None:
