@@ -179,9 +179,11 @@ def test_program_with_a_syntax_error_is_told_as_python_tells_it(base_url: str, s
     (["app.py"], {}), (["link.py"], {}), (["-m", "app"], {}), (["app.py"], {"PYTHONSAFEPATH": "1"}),
 ], ids=["file", "link", "module", "safe path"])  # fmt: skip
 def test_program_finds_its_files_as_with_python(tmp_path: Path, words: list[str], environ: dict[str, str]) -> None:
-    """Modules are looked up beside the file that a link leads to; `__file__` is absolute."""
+    """Modules are looked up beside the file that a link leads to; `__file__` is absolute; it is `__main__`."""
     (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "app.py").write_text("import sys\nprint(sys.path, __file__)\n")
+    (tmp_path / "folder" / "app.py").write_text(
+        "import os, sys\nprint(sys.path, __file__, sys.modules['__main__'].__file__, os.path.basename(sys.argv[0]))\n"
+    )
     (tmp_path / "link.py").symlink_to(tmp_path / "folder" / "app.py")
     folder = tmp_path if words == ["link.py"] else tmp_path / "folder"
     said = [
