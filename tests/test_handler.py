@@ -264,17 +264,6 @@ def test_model_that_is_called_again_is_not_its_own_issuer(log: MemoryDelivery, h
     assert [e["llm_call"]["issuer"] for e in of_type(log, "llm_call")] == ["cook", "cook"]
 
 
-def test_template_and_parser_on_their_own_are_no_prompts(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A program may call them one after another, with the model between them: that is one request."""
-    config: Any = {"callbacks": [handler]}
-    asked = PROMPT.invoke({"food": "carrots"}, config)
-    StrOutputParser().invoke(chat("soup").invoke(asked, config), config)
-
-    assert log.sequence == ONE_CALL
-    assert [e["prompt"] for e in of_type(log, "user_input")] == ["Cook carrots"]
-    assert state_of(handler) == EMPTY
-
-
 class Repairing(StrOutputParser):
     """A parser that asks a model for what it returns."""
 

@@ -55,6 +55,7 @@ def test_template_and_parser_on_their_own_belong_to_the_question(answer: str) ->
         *((kind, number, turn) for number in (1, 2) for kind, turn in one),
         ("session_end", 2, 0),
     ]
+    assert [e["prompt"] for e in of_type(log, "user_input")] == ["What is leek for?", "What is rice for?"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,10 @@ from tests.tools import add
 
 
 def test_an_agent_as_a_tool(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The inner agent's calls take the next turns; the outer tool's call and response keep theirs."""
+    """The inner agent's calls take the next turns; the outer tool's call and response keep theirs.
+
+    The inner graph's own run has no event: `within_run_id` skips it, and the timeline draws the agent inside its tool.
+    """
     inner = create_agent(chat(calls(("add", {"a": 1, "b": 2}, "i1")), "three"), [add], name="inner")
 
     @tool
@@ -54,29 +57,12 @@ def test_an_agent_as_a_tool(log: MemoryDelivery, handler: CoagentCallbackHandler
         ("llm_response", 4),
     ]
     assert (types(log).count("user_input"), state_of(handler)) == (1, EMPTY)
-
-
-def test_an_agent_as_a_tool_is_drawn_inside_its_tool(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The inner graph's own run has no event: `within_run_id` skips it, and the timeline follows."""
-    inner = create_agent(chat("three"), [], name="inner")
-
-    @tool
-    def ask_inner(question: str) -> str:
-        """Ask the inner agent."""
-        return str(inner.invoke({"messages": [("user", question)]})["messages"][-1].content)
-
-    outer = create_agent(
-        chat(calls(("ask_inner", {"question": "1+2"}, "o1")), "it is three"), [ask_inner], name="outer"
-    )
-    outer.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
-
-    (call,) = of_type(log, "tool_call")
     traces = [e["meta"]["trace"] for e in of_type(log, "component_enter")]
     over = [trace["within_run_id"] for trace in traces if "within_run_id" in trace]
-    assert over == [call["meta"]["trace"]["run_id"]]
-    prompt = timeline(log.entries).roots[0]
-    assert outline(prompt) == [
-        ("Turn 1", [MODEL_NODE, ("tools", [("ask_inner", [MODEL_NODE])])]),
+    asked = next(e for e in of_type(log, "tool_call") if e["meta"]["tool_call_id"] == "o1")
+    assert set(over) == {asked["meta"]["trace"]["run_id"]}
+    assert outline(timeline(log.entries).roots[0]) == [
+        ("Turn 1", [MODEL_NODE, ("tools", [("ask_inner", [MODEL_NODE, ("tools", [("add", [])]), MODEL_NODE])])]),
         MODEL_NODE,
     ]
 
