@@ -34,7 +34,7 @@ def new(*entries: dict[str, Any]) -> list[NewEntry]:
 
 def put(store: Store, *entries: dict[str, Any]) -> None:
     """Store entries in one append, and wait until they are durable."""
-    store.append(new(*entries)).result(timeout=10)
+    store.append(new(*entries)).result(timeout=60)
 
 
 def bodies(store: Store, session_id: str = "s", **options: Any) -> list[dict[str, Any]]:
