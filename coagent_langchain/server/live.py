@@ -16,7 +16,8 @@ from coagent_langchain.server.store import Unavailable
 MAX_CLIENTS = 20  # simultaneous streams; each browser tab has one
 POLL_S = 0.25  # how often a stream checks for news: `latest()` is one indexed lookup
 BEAT_S = 15.0  # interval of a comment that detects dead connections
-_UNBUFFERED = {"X-Accel-Buffering": "no"}  # otherwise nginx holds events back until it has 4 KB
+# Otherwise nginx holds events back until it has 4 KB, and HAProxy until what it compresses is a block.
+_UNBUFFERED = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
 
 
 async def stream(request: Request) -> Response:

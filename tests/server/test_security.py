@@ -432,9 +432,11 @@ def test_live_view_that_is_left_gives_its_place_back(running: Running) -> None:
 
 
 def test_live_view_asks_proxies_not_to_buffer_it(running: Running) -> None:
-    """In nginx's terms, which would otherwise hold events back until a buffer is full."""
+    """In nginx's terms, and in those of proxies that compress: each would hold events back until a buffer is full."""
     with requests.get(f"{running.url}/view/live", stream=True, timeout=10) as answer:
-        assert answer.headers["X-Accel-Buffering"] == "no"
+        said = {name: answer.headers[name] for name in ("X-Accel-Buffering", "Cache-Control")}
+
+    assert said == {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
 
 
 def test_question_about_a_live_view_takes_no_place(running: Running) -> None:
