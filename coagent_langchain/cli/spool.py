@@ -25,6 +25,8 @@ from coagent_langchain.errors import CoagentError
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.texts import counted
 
+_OUT_OF_REACH = ", from running programs or in unreadable files"
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `spool` with its four subcommands."""
@@ -126,7 +128,7 @@ def run_flush(options: argparse.Namespace) -> int:
         flushed = send_leftovers(settings, folder, options.timeout)
     left = {each: count for each in _destinations(settings) if (count := sum(1 for _ in _waiting(each)))}
     own = left.pop(folder, 0)
-    still = f", {waiting_events(own)}" if own else ""
+    still = f", {waiting_events(own)}{'' if flushed.problem else _OUT_OF_REACH}" if own else ""
     print(f"{counted(flushed.sent, 'event')} sent to {address}, {flushed.rejected} rejected{still}")
     if not options.base_url and not options.logged_for:
         for other, count in left.items():
@@ -157,7 +159,7 @@ def run_discard(options: argparse.Namespace) -> int:
     folder = _known(settings, options.address)
     waited, rejected = discard_leftovers(folder), discard_rejected(folder)
     still = sum(1 for _ in _waiting(folder))
-    others = f"; {waiting_events(still)}, from running programs or in unreadable files" if still else ""
+    others = f"; {waiting_events(still)}{_OUT_OF_REACH}" if still else ""
     print(f"discarded {counted(waited, 'event')} and {counted(rejected, 'rejected event')}{others}")
     _tell_of_others([folder])
     return 0
