@@ -338,6 +338,23 @@ def test_node_that_failed_of_what_was_recovered_is_no_failure(own: bool, recover
     assert (prompt.children[0].status, prompt.status) == (status, "ok" if status == "recovered" else "error")
 
 
+def test_node_that_fails_in_spite_of_a_recovery_in_it_has_failed() -> None:
+    """Two branches ask the same: one's success counted as a retry of the other, which ends the node after all."""
+    story = Story("s").ask("hello")
+    node, target = story.run(), {"name": "vote", "component_type": "node"}
+    story.log("component_enter", 0, node, story.root, "vote", target_component=target)
+    failing = story.call("hello", parent=node)
+    story.log("error", 1, failing, node, error_info={"error_id": "e-1", "error_type": "ConnectionError"})
+    story.model("hello", "hi", 5, (1, 1), parent=node)
+    story.log("recovery", 2, story.root, error_info={"error_id": "e-1", "recovery_strategy": "retry"})
+    story.wait(1)
+    story.log("component_exit", 0, node, story.root, "vote", target_component=target, meta={"outcome": "error"})
+
+    assert drawn(timeline(story.entries)) == [
+        "prompt hello error", "  component vote error", "    model gemma3:4b recovered", "    model gemma3:4b ok",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("in_node", [False, True])
 @pytest.mark.parametrize(("second", "recovered", "failed"), [(2, True, False), (2, False, True), (0, True, True)])
 def test_of_the_attempts_of_a_call_the_last_one_counts(

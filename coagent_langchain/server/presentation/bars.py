@@ -31,6 +31,7 @@ class Bar:
         model: the model of a model call, if its entries name one.
         attempt: the number of the attempt, from 2 on; 0 if it is the first.
         speaks: whether it is a node with messages of its own.
+        recovered_at: (timestamp, seq) of the recovery from its failure, or the last from those in it; zeros if none.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class Bar:
     model: str = ""
     attempt: int = 0
     speaks: bool = False
+    recovered_at: tuple[int, int] = (0, 0)
 
     @property
     def duration(self) -> int | None:

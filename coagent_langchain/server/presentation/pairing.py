@@ -155,7 +155,7 @@ class Pairing:
         _join(bar, moment)
         if not moment.failed:
             for each in dict.fromkeys([bar, *self._failed_of.pop(moment.key, ())]):
-                each.status = "recovered"
+                each.status, each.recovered_at = "recovered", (moment.at, moment.seq)
                 each.note = f"{each.note} · {_recovered(moment.outcome)}"
 
     def _oversight(self, moment: Moment) -> None:

@@ -98,8 +98,8 @@ def _around(
 def _sum_up(parents: dict[Bar, Bar]) -> None:
     """Add the bars below to each bar, from last to first, since children come after their parents."""
     for bar, parent in reversed(parents.items()):
-        if bar.kind == "component" and bar.status == "error" and _is_recovered(bar):
-            bar.status = "recovered"
+        if bar.kind == "component" and bar.status == "error":
+            _recover(bar)
         bar.last = max(bar.last, bar.end or 0)
         parent.last = max(parent.last, bar.last)
         parent.start = min(parent.start, bar.start) if parent.kind == "prompt" else parent.start
@@ -108,11 +108,15 @@ def _sum_up(parents: dict[Bar, Bar]) -> None:
             parent.turn = bar.turn
 
 
-def _is_recovered(component: Bar) -> bool:
-    """Whether it failed only because of failures below it, and the session has recovered from all of them."""
+def _recover(component: Bar) -> None:
+    """Let a component recover if it failed only because of failures below it, and all of them were recovered later.
+
+    What was recovered before it failed did not make it fail, or did so nevertheless.
+    """
     own = component.errors - sum(child.errors for child in component.children)
-    recovered = any(child.status == "recovered" for child in component.children)
-    return own == 0 and recovered and not any_failed(component.children)
+    latest = max((child.recovered_at for child in component.children), default=(0, 0))
+    if own == 0 and component.events[-1] < latest and not any_failed(component.children):
+        component.status, component.recovered_at = "recovered", latest
 
 
 def _close_prompt(prompt: Bar, sent: Mapping[int, str]) -> None:
