@@ -207,28 +207,25 @@ def test_how_the_application_ends_a_session_that_waits_counts(
     assert [e["meta"]["status"] for e in of_type(log, "session_end")] == ["cancelled"]
 
 
-def test_users_own_words_are_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """If a waiting graph has only the user's message, `session_end` says that it was interrupted."""
-    graph = StateGraph(MessagesState).add_node("ask", lambda _: interrupt("Sure?")).add_edge(START, "ask")
-    agent = graph.compile(checkpointer=InMemorySaver())
+def pay(amount: int, *, previous: Any = None) -> dict[str, int]:
+    """Ask a person before it pays again."""
+    if previous is not None:
+        interrupt("Sure?")
+    return {"paid": amount}
+
+
+@pytest.mark.parametrize(("app", "requests"), [
+    (StateGraph(MessagesState).add_node("ask", lambda _: interrupt("Sure?")).add_edge(START, "ask")
+     .compile(checkpointer=InMemorySaver()), [{"messages": [("user", "Pay")]}]),
+    (entrypoint(checkpointer=InMemorySaver())(pay), [1, 2]),
+], ids=["the user's words", "an earlier answer"])  # fmt: skip
+def test_what_a_waiting_graph_returns_is_no_answer(
+    app: Any, requests: list[Any], log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A graph has only the user's message, and LangGraph's functional API returns the previous result."""
     with handler.session("s"):
-        agent.invoke({"messages": [("user", "Pay")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
-
-    assert log.entries[-1]["output_data"] == {"response": "interrupted"}
-
-
-def test_earlier_answer_of_a_waiting_graph_is_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """LangGraph's functional API returns the previous result, with the question in it."""
-
-    @entrypoint(checkpointer=InMemorySaver())
-    def pay(amount: int, *, previous: Any = None) -> dict[str, int]:
-        if previous is not None:
-            interrupt("Sure?")
-        return {"paid": amount}
-
-    with handler.session("s"):
-        for amount in (1, 2):
-            pay.invoke(amount, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
+        for request in requests:
+            app.invoke(request, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
 
     assert log.entries[-1]["output_data"] == {"response": "interrupted"}
 

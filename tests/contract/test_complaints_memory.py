@@ -169,26 +169,14 @@ def test_nothing_of_the_application_is_kept(how: str) -> None:
     assert [reference() for reference in kept] == [None] * len(kept)
 
 
-def test_an_open_run_holds_no_payload(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """27 langchain-ai/langsmith-sdk#2097: of an open call only ids, names and times are kept."""
+@pytest.mark.parametrize("in_prompt", [False, True])
+def test_an_open_run_holds_no_payload(in_prompt: bool, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """27 langchain-ai/langsmith-sdk#2097: of an open call, or a run of a prompt, only ids, names and times are kept."""
     message = HumanMessage("big " * 100)
     reference = weakref.ref(message)
-    run_id = uuid4()
-    handler.on_chat_model_start({}, [[message]], run_id=run_id)
-    del message
-    gc.collect()
-
-    assert (reference(), state_of(handler)["open"]) == (None, 1)
-    handler.on_llm_end(None, run_id=run_id)
-    assert state_of(handler) == EMPTY
-
-
-def test_an_open_run_of_a_prompt_holds_no_payload(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """27 langchain-ai/langsmith-sdk#2097: the same holds in an explicit prompt, whose text is logged already."""
-    message = HumanMessage("big " * 100)
-    reference = weakref.ref(message)
-    with handler.session("s") as session, session.prompt("cook"):
-        handler.on_chain_start({}, {"messages": [message]}, run_id=uuid4())
+    with handler.session("s").prompt("cook") if in_prompt else contextlib.nullcontext():
+        start = handler.on_chain_start if in_prompt else handler.on_chat_model_start
+        start({}, {"messages": [message]} if in_prompt else [[message]], run_id=uuid4())
         del message
         gc.collect()
 
