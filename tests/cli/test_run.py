@@ -197,8 +197,7 @@ def test_program_finds_its_files_as_with_python(tmp_path: Path, words: list[str]
     assert said[1] == said[0]
 
 
-@pytest.mark.parametrize("end", ["", "sys.exit()"], ids=["ends", "exits"])
-@pytest.mark.parametrize("module", [False, True], ids=["file", "module"])
+@pytest.mark.parametrize(("module", "end"), [(False, "sys.exit()"), (True, "")], ids=["file", "module"])
 def test_what_outlives_the_program_still_finds_its_classes(tmp_path: Path, module: bool, end: str) -> None:
     """A thread and an exit handler pickle an object whose class is in `__main__`."""
     (tmp_path / "app.py").write_text(f"""
