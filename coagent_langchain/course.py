@@ -98,7 +98,7 @@ class Course:
         return outlet is (self.owner.outlet if self.blocks else self.used_through)
 
     def end(self, holds: Callable[[Course], bool]) -> bool:
-        """Mark it as ended, if it is not and the condition holds: from then on it takes no more runs or prompts."""
+        """Mark it as ended: it takes no more runs or prompts. False if it is, or the condition does not hold."""
         with _lock:
             if self.ended or not holds(self):
                 return False
@@ -135,7 +135,7 @@ class Course:
         self.owner = owner
 
     def join(self, outlet: Outlet, *, bare: bool) -> bool:
-        """Record that a root run begins in it, unless it has ended.
+        """Record that a root run begins in it; False if it has ended.
 
         Until that run ends, it does not end by itself, nor with another handler, unless the run is `bare`: a model call
         without a chain around it.
@@ -181,7 +181,7 @@ class Course:
         return found
 
     def take(self, prompt: Prompt, number: int | None = None) -> bool:
-        """Give a prompt the next number, or the requested one, unless the session has ended."""
+        """Give a prompt the next number, or the requested one; False if the session has ended."""
         with _lock:
             if self.ended:
                 return False
