@@ -36,11 +36,7 @@ class Living(Generic[T]):
 
 
 def renewed_after_fork(renew: Callable[[T], None]) -> Living[T]:
-    """Make a `Living` whose objects are renewed in a forked child, because what they hold belongs to the parent.
-
-    Parameters:
-        renew: called in the child with each of them that is still alive.
-    """
+    """Make a `Living` whose objects are renewed in a forked child, because what they hold belongs to the parent."""
     living: Living[T] = Living()
 
     def renew_all() -> None:

@@ -37,8 +37,7 @@ _KEPT_INSIDE = {
 def without_content(entry: JsonObject, given: Collection[str] = ()) -> JsonObject:
     """Keep ids, numbers, timing and names of `entry`; drop what people or models said.
 
-    Parameters:
-        given: the keys of its meta that the application chose: their values are content, whatever the keys are named.
+    The values of its meta under `given` keys, which the application chose, are content, whatever the keys are named.
     """
     kept = {name: value for name, value in entry.items() if name in _KEPT}
     for name, inner in _KEPT_INSIDE.items():

@@ -211,12 +211,7 @@ def _plain_id(value: Any) -> str | None:
 
 
 def other_blocks(fields: dict[str, Any], calls: list[dict[str, Any]]) -> list[Any]:
-    """Everything that is not text, reasoning or a tool call: images, audio, text with sources, server tools.
-
-    Parameters:
-        fields: the message's own; some providers put such things beside the content.
-        calls: the tool calls of the message.
-    """
+    """Everything in a message, or beside its content, that is not text, reasoning or a call: media, sources, tools."""
     content = fields.get("content")
     ids = [call["id"] for call in calls]
     rest = [

@@ -32,9 +32,6 @@ MUTED: Final = Muted.MUTED
 class RunTree:
     """Open runs by id. Starts and ends are idempotent; everything kept is bounded.
 
-    Parameters:
-        clock: monotonic nanoseconds.
-
     Attributes:
         open: the open runs.
         streams: of open model calls, the tokens that have arrived.

@@ -58,9 +58,8 @@ class Delivery(Protocol):
 def shared(settings: Settings) -> Delivery:
     """The delivery shared by everything in this process with the same server and spool folder.
 
-    Parameters:
-        settings: where events go. Quota and exit timeout are those of the first call for the destination, the token is
-            that of the last; in memory, without a folder, each token has a delivery of its own.
+    Quota and exit timeout are those of the first call for the destination, the token is that of the last; in memory,
+    without a folder, each token has a delivery of its own.
     """
     from coagent_langchain.delivery.registry import registry  # late: it imports the network libraries
 

@@ -33,14 +33,10 @@ class Flushed:
 
 
 def send_leftovers(settings: Settings, folder: Path, timeout: float) -> Flushed:
-    """Send every segment of dead processes to the settings' server.
+    """Send every segment of dead processes in the folder to the settings' server, even if they are for another address.
 
-    Parameters:
-        settings: server and token.
-        folder: where the segments are, maybe those for another address.
-        timeout: seconds for which requests are retried while the server accepts nothing, and that one may take (at
-            least one second). With a wrong token or address, or a server that asks to wait longer than that, there is
-            no retry.
+    For as long as the timeout, requests are retried while the server accepts nothing. With a wrong token or address, or
+    a server that asks to wait longer than that, there is no retry.
     """
     flushed = Flushed()
     sender = Sender(Transport(settings.base_url, settings.auth_token, longest=max(timeout, 1.0)), folder)

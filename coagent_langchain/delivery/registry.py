@@ -29,10 +29,7 @@ class Registry:
         self._waited = 0.0  # seconds that `close_all` has taken
 
     def get(self, settings: Settings) -> SpooledDelivery:
-        """The delivery for the settings' destination, which sends with their token from now on.
-
-        Raises like `check_uwsgi`.
-        """
+        """The delivery for the settings' destination, which sends with their token from now on."""
         check_uwsgi()
         # A renewed token is not a new destination; tenants have a folder each, or in memory a token each.
         key = (settings.base_url, settings.spool_dir or settings.auth_token)

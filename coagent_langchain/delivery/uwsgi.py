@@ -15,9 +15,6 @@ def check_uwsgi() -> None:
     """Reject a delivery in a process that uWSGI is going to copy for its workers without running any hook.
 
     They would write to the same file of the spool, over each other's events, and wait for a thread that they lack.
-
-    Raises:
-        ConfigurationError: uWSGI's options are to be changed; the message says how.
     """
     uwsgi = sys.modules.get("uwsgi")
     if uwsgi is None or not hasattr(uwsgi, "worker_id"):  # an application may be in a `uwsgi.py` of its own
