@@ -96,7 +96,7 @@ def test_async_chat_model() -> None:
 
 
 def test_client_that_goes_away_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """A client that disconnects, streaming or not, leaves nothing on the host's stderr."""
+    """A client that disconnects, streaming or not, leaves nothing on the host's stderr; one that errs is told there."""
     with OllamaStandIn(["Rice with beans."] * 2, tokens_per_second=10) as stand_in:
         for number, stream in enumerate((True, False), 1):
             body = json.dumps({"model": "llama3.2", "prompt": "Dinner?", "stream": stream})
@@ -104,8 +104,12 @@ def test_client_that_goes_away_is_no_error(capsys: pytest.CaptureFixture[str]) -
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # sends a reset
                 client.sendall(f"POST /api/generate HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
                 until(lambda number=number: len(stand_in.requests) == number)
+        gone = capsys.readouterr().err
+        with socket.create_connection(("127.0.0.1", urlsplit(stand_in.url).port)) as client:
+            client.sendall(b"POST /api/generate HTTP/1.1\r\nContent-Length: 1\r\n\r\n{")
+            assert client.recv(1) == b""
 
-    assert capsys.readouterr().err == ""
+    assert (gone, "JSONDecodeError" in capsys.readouterr().err) == ("", True)
 
 
 def test_text_model_reads_the_counts_of_generate() -> None:
@@ -123,8 +127,13 @@ def test_tool_use_reaches_the_chat_model() -> None:
     with OllamaStandIn([ToolUse("pantry", {"item": "rice"})]) as stand_in:
         message = chat(stand_in, format="json").bind_tools([pantry]).invoke("Is there rice?")
 
+    (request,) = stand_in.requests
     assert [(c["name"], c["args"]) for c in message.tool_calls] == [("pantry", {"item": "rice"})]
-    assert stand_in.requests[0].tools == ["pantry"]
+    asked, answered = 3 + len(json.dumps(request.body["tools"]).split()), len(["pantry", '{"item":', '"rice"}'])
+    assert request.tools == ["pantry"]
+    assert message.usage_metadata == {
+        "input_tokens": asked, "output_tokens": answered, "total_tokens": asked + answered,
+    }  # fmt: skip
 
 
 def test_structured_output_from_a_model_or_a_mapping() -> None:
@@ -144,10 +153,11 @@ def test_text_where_json_is_asked_for_is_an_error() -> None:
 
 def test_thinking_comes_before_the_text() -> None:
     """A reasoning model's thinking is separate from its answer."""
-    with OllamaStandIn([Answer("Soup.", thinking="It is cold outside.")]) as stand_in:
-        message = chat(stand_in, reasoning=True).invoke("Dinner?")
+    with OllamaStandIn([Answer("Soup.", thinking="It is cold.")]) as stand_in:
+        pieces = list(chat(stand_in, reasoning=True).stream("Dinner?"))
 
-    assert (message.content, message.additional_kwargs["reasoning_content"]) == ("Soup.", "It is cold outside.")
+    told = [(piece.additional_kwargs.get("reasoning_content"), piece.content) for piece in pieces]
+    assert [each for each in told if any(each)] == [("It", ""), (" is", ""), (" cold.", ""), (None, "Soup.")]
 
 
 def test_function_as_script_sees_the_request() -> None:
@@ -157,7 +167,8 @@ def test_function_as_script_sees_the_request() -> None:
         return request.prompt.upper()
 
     with OllamaStandIn(echo) as stand_in:
-        answers = [m.content for m in chat(stand_in).batch(["one", "two"])]
+        conversation = [("user", "zero"), ("ai", "ZERO"), ("user", "two")]
+        answers = [chat(stand_in).invoke(asked).content for asked in ("one", conversation)]
 
     assert answers == ["ONE", "TWO"]
 
