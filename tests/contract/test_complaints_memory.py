@@ -252,7 +252,7 @@ def test_call_that_fails_again_and_again_is_bounded(log: MemoryDelivery) -> None
         for _ in range(700):
             with contextlib.suppress(ValueError):
                 chat(ValueError("no")).invoke(question, {"callbacks": [handler]})
-        return str(sum(isinstance(each, Run) for each in gc.get_objects()))
+        return str(sum(issubclass(type(each), Run) for each in gc.get_objects()))
 
     alive = int(RunnableLambda(insist).invoke("q", {"callbacks": [handler]}))
 
