@@ -129,13 +129,28 @@ def is_cancellation(error: BaseException) -> bool:
 
 
 def is_same(known: BaseException, error: BaseException) -> bool:
-    """Whether both are one exception: of a `TimeoutError` that leaves a thread or a `@task`, futures raise a copy."""
+    """Whether both are one exception: of a `TimeoutError` that leaves a thread or a `@task`, futures raise a copy.
+
+    It has the same arguments, and was not raised by the same function: that has raised another one.
+    """
     if known is error:
         return True
     fresh = error.__cause__ is None and error.__context__ is None
     if not fresh or not type(known) is type(error) is TimeoutError:
         return False
-    return len(known.args) == len(error.args) and all(map(operator.is_, known.args, error.args))
+    if len(known.args) != len(error.args) or not all(map(operator.is_, known.args, error.args)):
+        return False
+    first, second = _raised_at(known), _raised_at(error)
+    if first is None or second is None:
+        return False
+    return first is second or first.tb_frame.f_code is not second.tb_frame.f_code  # newer Pythons copy the traceback
+
+
+def _raised_at(error: BaseException) -> TracebackType | None:
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place
 
 
 def session_status(error: BaseException) -> str | None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -239,6 +239,31 @@ def test_timeout_raised_after_another_is_an_error_of_its_own(
 
     told = [e["error_info"]["error_message"] for e in of_type(log, "error")]
     assert told == ["too slow", message]
+
+
+def test_timeouts_without_a_message_that_one_function_raises_are_errors_of_their_own(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """`Future.result(timeout)` raises such ones: they differ in nothing, but a future does not copy its own."""
+
+    def wait(question: Any) -> Any:
+        return Future[str]().result(0)
+
+    def ask(question: str) -> Any:
+        with contextlib.suppress(TimeoutError):
+            RunnableLambda(wait).invoke(question)
+        return wait(question)
+
+    def serve() -> None:
+        with handler.session("s"):
+            with contextlib.suppress(TimeoutError):
+                RunnableLambda(ask).invoke("q", {"callbacks": [handler]})
+            wait("q")
+
+    with pytest.raises(TimeoutError):
+        serve()
+
+    assert [e["error_info"]["component_id"] for e in of_type(log, "error")] == ["wait", "ask", "session"]
 
 
 @pytest.mark.parametrize("call", ["invoke", "stream"])
