@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from coagent_langchain.server.presentation.blocks import joined
 
@@ -48,7 +47,7 @@ def _value(value: Any, depth: int) -> str:
     if value in (None, {}, []):
         return ""
     if not isinstance(value, dict | list):
-        return orjson.dumps(value).decode()
+        return to_json(value).decode()  # unlike orjson, it takes whole numbers of any size
     if depth > MAX_DEPTH:
         return "…"
     parts = _pairs(value, depth) if isinstance(value, dict) else [_value(inner, depth + 1) for inner in value]
