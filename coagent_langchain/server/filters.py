@@ -65,7 +65,9 @@ class _Interpreter(TreeInterpreter):
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
         found = super().visit(node, *args, **kwargs)
-        self._take(_size(found) if node["type"] in SELECTS or isinstance(found, str) else 1)
+        kind = node["type"]
+        makes = kind in SELECTS or (kind == "function_expression" and isinstance(found, str))
+        self._take(_size(found) if makes else 1)
         return found
 
     def _take(self, steps: int) -> None:

@@ -120,6 +120,14 @@ def test_filter_may_have_many_columns_side_by_side() -> None:
     assert found.count(b'"c19":1') == api.MAX_FILTERED
 
 
+def test_filter_may_return_all_texts_of_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are there already, however long: only what a filter makes of them counts."""
+    monkeypatch.setattr(filters, "MAX_STEPS", 200)
+    found = filters.apply("[?contains(answer.text, 'x')].answer.text", [{"answer": {"text": "x" * 5000}}] * 10)
+
+    assert found.count(b"x") == 50_000
+
+
 def test_filter_is_told_shortly_what_does_not_fit() -> None:
     """JMESPath's own message repeats the value, which may be an entire entry."""
     with pytest.raises(HTTPException) as raised:
