@@ -183,7 +183,7 @@ def test_comparison_tells_what_the_first_model_calls_were_given_differently(runn
     for name, temperature, tools in (("old", 0.0, ["quote", "refund"]), ("new", 1.6, ["quote"])):
         story = Story(name).ask("Hi")
         story.call("Hi", system="Be brief.")
-        story.entries[-1]["meta"] |= {"parameters": {"top_p": 1, "temperature": temperature}, "tools_offered": tools}
+        story.entries[-1]["meta"] |= {"temperature": temperature, "parameters": {"top_p": 1}, "tools_offered": tools}
         log(running, story.entries)
     html = get(running, "/compare?s=old&s=new").text
     folded = re.findall(r'<details class="fold"><summary><b>(.+?)</b>(.+?)</details>', html, re.DOTALL)
@@ -192,8 +192,11 @@ def test_comparison_tells_what_the_first_model_calls_were_given_differently(runn
         ("Parameters", ["<del>0.0</", "<ins>1.6</"]), ("Tools offered", ["<del>· refund</"]),
     ]  # fmt: skip
     log(running, Story("silent").ask("Hi").entries)
-    same = [get(running, path).text for path in ("/compare?s=old&s=old", "/compare?s=old&s=silent")]
-    assert ["<details" in each for each in same] == [False, False]
+    answered = Story("answered").ask("Hi")
+    answered.log("llm_response", 1, answered.run(), answered.root, llm_response={"response": "Hello"})
+    log(running, answered.entries)
+    same = [get(running, f"/compare?s=old&s={other}").text for other in ("old", "silent", "answered")]
+    assert ["<details" in each for each in same] == [False, False, False]
 
 
 def test_cached_tokens_are_told_only_if_there_are_any(running: Running) -> None:

@@ -159,15 +159,17 @@ def _mark(pieces: list[str], same: set[int], tag: str) -> Markup:
 
 def settings(left: Value, right: Value) -> list[tuple[str, Markup, Markup]]:
     """What two model calls were given differently, apart from the conversation: a name, and both with marked words."""
-    if not (left.value and right.value):
-        return []
+    if any(call.at("event_type").value != "llm_call" for call in (left, right)):
+        return []  # a session without model calls, or with responses alone
     one, two = _settings(left), _settings(right)
     return [(name, *marked(one[name], two[name])) for name in one if one[name] != two[name]]
 
 
 def _settings(call: Value) -> dict[str, str]:
     offered = [tool.text for tool in call.at("meta", "tools_offered").each]
-    parameters = mapping(call.at("meta", "parameters").value)
+    meta = mapping(call.at("meta").value)
+    usual = [(name, meta[name]) for name in ("temperature", "max_tokens") if name in meta]
+    parameters = dict(usual) | mapping(meta.get("parameters"))  # not of every provider does the latter have these two
     return {
         "Parameters": " · ".join(f"{name}: {formats.brief(parameters[name])}" for name in sorted(parameters)),
         "Tools offered": " · ".join(sorted(offered)),
@@ -176,7 +178,7 @@ def _settings(call: Value) -> dict[str, str]:
 
 
 def first_call(timeline: Timeline, read: Read) -> Value:
-    """A session's first model call; None as a value if it has none."""
+    """The first entry of a session's first model call; None as a value if it has none."""
     return Value(next((read(*bar.events[0]) for bar in timeline.models), None))
 
 
