@@ -29,7 +29,7 @@ logger.addHandler(logging.NullHandler())
 def warn(message: str, *args: object, error: BaseException | None = None) -> None:
     """Log a warning; what the application's logging raises reaches neither the application nor a thread of ours."""
     with contextlib.suppress(Exception):
-        logger.warning(message, *args, exc_info=error)
+        logger.warning(message, *args, exc_info=error, stacklevel=2)
 
 
 class CoagentError(Exception):

@@ -34,6 +34,7 @@ def test_log_says_it_once_and_when_it_is_right_again(tmp_path: Path, caplog: pyt
         f"delivery to {server.base_url}: HTTP 503: later; 3 events waiting",
         f"delivery to {server.base_url} works again: 3 events delivered so far",
     ]
+    assert {record.module for record in caplog.records} == {"notices"}  # not the function that logs for all
 
 
 def test_server_that_fails_now_and_then_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
