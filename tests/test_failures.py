@@ -241,6 +241,25 @@ def test_timeout_raised_after_another_is_an_error_of_its_own(
     assert told == ["too slow", message]
 
 
+def test_timeout_of_which_a_future_copies_the_traceback_is_told_once(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """As futures do in newer versions of Python: the function that raised the first is then the copy's, too."""
+
+    def ask(question: str) -> Any:
+        found: list[TimeoutError] = []
+        try:
+            asking_too_long(question)
+        except TimeoutError as error:
+            found.append(error)
+        raise TimeoutError(*found[0].args).with_traceback(found[0].__traceback__)
+
+    with pytest.raises(TimeoutError):
+        RunnableLambda(ask).invoke("q", {"callbacks": [handler]})
+
+    assert [e["error_info"]["component_id"] for e in of_type(log, "error")] == ["ScriptedChat"]
+
+
 def test_timeouts_without_a_message_that_one_function_raises_are_errors_of_their_own(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
@@ -564,6 +583,22 @@ def test_models_that_are_asked_the_same_in_several_threads_are_no_retries(
         RunnableLambda(vote).invoke("q", {"callbacks": [handler]})
 
     assert [e["event_type"] for e in log.entries if e["event_type"] in ("error", "recovery")] == ["error"]
+
+
+def test_attempts_of_langchain_are_retries_in_any_thread(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """`with_retry` runs each attempt of a batch in new threads."""
+    model = chat(ValueError("down"), "ok")
+
+    def ask(question: str) -> Any:
+        with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+            one.submit(contextvars.copy_context().run, model.invoke, question).exception()
+            second = {"tags": ["retry:attempt:2"]}
+            return other.submit(contextvars.copy_context().run, model.invoke, question, second).result()
+
+    RunnableLambda(ask).invoke("q", {"callbacks": [handler]})
+
+    (recovery,) = of_type(log, "recovery")
+    assert (recovery["error_info"]["component_id"], recovery["meta"]["attempt"]) == ("ScriptedChat", 2)
 
 
 def test_fallback_that_fails_as_well_is_handled_by_itself(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -208,7 +208,7 @@ def test_issuer_is_the_agent_that_was_called_with_the_config_of_another(
         return str(cook.invoke({"messages": [("user", question)]}, config)["messages"][-1].content)
 
     agent = create_agent(chat(calls(("ask_cook", {"question": "what?"}, "c1")), "soup"), [ask_cook], name="chef")
-    agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+    agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler], "run_name": "request"})
 
     assert [e["llm_call"]["issuer"] for e in of_type(log, "llm_call")] == ["chef.model", issuer, "chef.model"]
 
