@@ -165,7 +165,7 @@ class CoagentCallbackHandler(Hooks):
         return self._delivery.flush(check_seconds("timeout", timeout))
 
     def close(self) -> None:
-        """End the sessions that this handler was the last to use, and deliver what is waiting, within the exit timeout.
+        """End the sessions that this handler was the last to use, and deliver what is waiting, for at most 2 seconds.
 
         The session of a block is ended only by the block's own handler. The handler may be used again afterwards.
         """
@@ -173,7 +173,12 @@ class CoagentCallbackHandler(Hooks):
         self._delivery.flush(self._settings.exit_timeout)
 
     def stats(self) -> Stats:
-        """What the shared delivery has written, acknowledged, rejected, refused and retried, and what is waiting."""
+        """This process's events for the same server and spool folder: counts since its start, and what is waiting.
+
+        Returns:
+            `written`, `acknowledged`, `rejected` (by the server) and `refused` (no space) events; `retried` requests;
+            `waiting` events, `waiting_bytes`, and `oldest_age_s`: seconds, or None if none is waiting.
+        """
         return self._delivery.stats()
 
     @guard

@@ -38,7 +38,7 @@ _everywhere = _Everywhere()
 
 @contextmanager
 def tracing(handler: CoagentCallbackHandler | None = None) -> Iterator[CoagentCallbackHandler]:
-    """Log every chain that runs inside the block, in all threads of the process, as if it had `callbacks=[handler]`.
+    """Log every run inside the block, in all threads of the process, as if it had `callbacks=[handler]`.
 
     Parameters:
         handler: what to attach; when None, a new `CoagentCallbackHandler()` whose sessions end with the block.

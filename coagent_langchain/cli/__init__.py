@@ -18,7 +18,7 @@ EPILOG = """\
 first steps:
   coagent-langchain demo        run an agent and see its session in the viewer
   coagent-langchain serve       a server and log viewer on http://localhost:3000
-  coagent-langchain run app.py  your program, with every chain logged
+  coagent-langchain run app.py  your program, with every run logged
   coagent-langchain runs        what was logged
   coagent-langchain show        the newest session as a tree
 

@@ -43,7 +43,7 @@ zsh:  eval "$(coagent-langchain completion zsh)"   in ~/.zshrc
 fish: coagent-langchain completion fish | source   in ~/.config/fish/config.fish""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell that will run it")
     parser.set_defaults(run=lambda options: _run(options, commands.choices))
 
 

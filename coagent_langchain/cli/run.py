@@ -23,7 +23,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command."""
     parser = commands.add_parser(
         "run",
-        help="run a Python program with every chain logged",
+        help="run a Python program and log what it does with LangChain",
         description="Run a Python program as `python` would, with the handler attached to every run\n"
         "of LangChain and LangGraph, in all threads. Nothing in the program has to\n"
         "change. New processes that it starts, such as the workers of\n"

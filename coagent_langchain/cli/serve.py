@@ -28,7 +28,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Run a CoAgent server: the API that handlers and clients log to, and the log viewer, until Ctrl-C.",
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; one that other machines can reach needs a token"
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; one that other machines can reach needs a token (default: %(default)s)",
     )
     parser.add_argument("--port", type=port_number, default=PORT, help="port to listen on (default: %(default)s)")
     parser.add_argument(

@@ -115,12 +115,12 @@ _PATHS: dict[str, Any] = {
          "sessions that started last", "example": "20"},
     ),
     "/filter_logs/{session_id}": _read(
-        "A session's entries after a JMESPath expression, or a preset",
+        "The result of a JMESPath expression over a session's entries, or of a preset",
         {},
         _SESSION,
         {"name": "pre", "in": "query", "schema": _STRING, "description": "JMESPath over the array of entries, or one "
          "of all, log_type_llm_call, log_type_start, log_type_end, lmmcall_tokens",
          "example": "[?event_type=='llm_response'].llm_response.total_tokens"},
-        **{"400": _response("not JMESPath, or beyond its limits")},
+        **{"400": _response("not JMESPath, or beyond a limit, which the message names")},
     ),
 }  # fmt: skip

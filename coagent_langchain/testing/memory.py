@@ -50,7 +50,7 @@ class MemoryDelivery:
 
 @contextmanager
 def capture_events() -> Iterator[MemoryDelivery]:
-    """Log every chain that runs inside the block, in all threads, to memory, without changing the code under test.
+    """Log every run inside the block, in all threads, to memory, without changing the code under test.
 
     A run that has its own `CoagentCallbackHandler` keeps it: give that handler `delivery=MemoryDelivery()`.
     """

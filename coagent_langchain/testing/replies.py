@@ -14,7 +14,12 @@ from coagent_langchain.wire import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A tool call in the stand-in's answer."""
+    """A tool call in the stand-in's answer.
+
+    Attributes:
+        name: the tool's name.
+        arguments: its arguments.
+    """
 
     name: str
     arguments: JsonObject = field(default_factory=dict)
