@@ -136,7 +136,13 @@ class EventLog(ABC):
     def log_tool_call(self, session_id: str, tool_name: str, prompt_number: int, turn_number: int,
                       parameters: JsonObject | None = None, max_retries: int | None = None, *,
                       meta: JsonObject | None = None) -> LogResult:  # fmt: skip
-        """Log a tool call, with the turn of the model response that requested it."""
+        """Log a tool call, with the turn of the model response that requested it.
+
+        Parameters:
+            tool_name: the tool.
+            parameters: the arguments of the call.
+            meta: free-form JSON; calls of one tool in the same turn need different `tool_call_id`s in it.
+        """
         tool_call = _present(tool_name=tool_name, parameters=parameters)
         return self._log(EventType.TOOL_CALL, session_id, prompt_number, turn_number, max_retries,
                          tool_call=tool_call, meta=meta)  # fmt: skip
@@ -155,6 +161,7 @@ class EventLog(ABC):
             error_message: why it failed.
             execution_time_ms: how long it took.
             parameters: the arguments of the call.
+            meta: free-form JSON, with the call's `tool_call_id` if it has one.
         """
         if result is not None and not isinstance(result, dict):
             result = {"output": result}
