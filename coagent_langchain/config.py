@@ -48,7 +48,7 @@ class Settings:
     Attributes:
         base_url: the API's address, with `/api/v1`.
         auth_token: bearer token, or None. `repr` shows neither it nor a password in `base_url`.
-        spool_dir: folder of the queue on disk, or None for memory only.
+        spool_dir: folder of the spool on disk, or None for memory only.
         spool_quota: bytes that the spool may use on disk; like `exit_timeout`, not for users to set.
         exit_timeout: seconds that the interpreter's exit may wait for delivery.
         capture_content: False keeps ids, numbers and timing only.

@@ -47,7 +47,7 @@ class CoagentCallbackHandler(Hooks):
             (`session_id`, `thread_id`, `conversation_id`); otherwise the handler has its own session.
         base_url: the CoAgent API; `COAGENT_BASE_URL` or http://localhost:3000/api/v1 when None.
         auth_token: bearer token; `COAGENT_AUTH_TOKEN` when None.
-        spool_dir: folder of the queue on disk, or `"off"` for memory only; `COAGENT_SPOOL_DIR` or the user's state
+        spool_dir: folder of the spool on disk, or `"off"` for memory only; `COAGENT_SPOOL_DIR` or the user's state
             folder when None.
         capture_content: False keeps ids, numbers, timing and names only; `COAGENT_CAPTURE_CONTENT` or True when None.
         redact: one or more callables. Each gets an entry as plain JSON values before it is written anywhere, and

@@ -25,7 +25,7 @@ first steps:
 variables:
   COAGENT_BASE_URL         server's API, http://localhost:3000/api/v1 if unset
   COAGENT_AUTH_TOKEN       bearer token, if the server needs one
-  COAGENT_SPOOL_DIR        folder of the queue on disk; 'off' for memory only
+  COAGENT_SPOOL_DIR        folder of the spool on disk; 'off' for memory only
   COAGENT_CAPTURE_CONTENT  'false': 'run' logs ids, numbers, timing, names only
   COAGENT_STORE            where 'serve', 'prune' and 'delete' find the sessions
   NO_COLOR                 plain output, even in a terminal

@@ -1,4 +1,4 @@
-"""`coagent-langchain spool status | flush | rejected | discard`: manage the queue on disk without the application."""
+"""`coagent-langchain spool status | flush | rejected | discard`: manage the spool without the application."""
 
 from __future__ import annotations
 
