@@ -43,6 +43,12 @@ def returned(value: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda config: RunnableLambda(lambda x: value).invoke("q", config)
 
 
+def named(value: Any) -> Callable[[dict[str, Any]], Any]:
+    """A call of a chain in the session and the thread with this id."""
+    ids = {"session_id": value, "thread_id": value}
+    return lambda config: RunnableLambda(lambda x: "soup").invoke("q", {**config, "metadata": ids})
+
+
 @pytest.mark.parametrize(("call", "said", "response"), [
     (given({"input": Lazy()}), '{"input":"' + SHOWN + '"}', "soup"),
     (given({Lazy(): 1}), '{"' + SHOWN + '":1}', "soup"),
@@ -51,7 +57,8 @@ def returned(value: Any) -> Callable[[dict[str, Any]], Any]:
     (given({"messages": Lazy()}), '{"messages":"' + SHOWN + '"}', "soup"),
     (returned({"output": Lazy()}), "q", '{"output":"' + SHOWN + '"}'),
     (returned({"messages": [Lazy()]}), "q", SHOWN),
-], ids=["value", "key", "item", "message", "messages", "answer", "last message"])  # fmt: skip
+    (named(Lazy()), "q", "soup"),
+], ids=["value", "key", "item", "message", "messages", "answer", "last message", "session id"])  # fmt: skip
 def test_lazy_value_in_a_chain_is_not_evaluated(
     log: MemoryDelivery, handler: CoagentCallbackHandler, call: Callable[[Any], Any], said: str, response: str
 ) -> None:

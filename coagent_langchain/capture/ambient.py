@@ -40,9 +40,10 @@ def session_id(values: Mapping[str, Any] | None) -> str | None:
         return None
     for key in SESSION_KEYS:
         value = values.get(key)
-        if isinstance(value, str) and value:
-            return value[:MAX_SESSION_ID]
-        if isinstance(value, (int, UUID)):
+        kind = type(value)  # not `isinstance`: it asks a lazy object for its class, which evaluates it
+        if issubclass(kind, str) and value:
+            return str.__str__(value)[:MAX_SESSION_ID]
+        if issubclass(kind, (int, UUID)):
             return str(value)[:MAX_SESSION_ID]
     return None
 
@@ -56,4 +57,4 @@ def configurable(config: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 def thread_id(values: Mapping[str, Any] | None) -> str | int | UUID | None:
     """LangGraph's `thread_id` in metadata or `configurable` values, if any."""
     thread = values.get("thread_id") if values else None
-    return thread if isinstance(thread, _THREAD_IDS) else None
+    return thread if issubclass(type(thread), _THREAD_IDS) else None
