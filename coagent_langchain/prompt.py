@@ -13,9 +13,9 @@ from coagent_langchain.scope import Scope
 from coagent_langchain.wire import EventType, JsonObject
 
 if TYPE_CHECKING:
-    from coagent_langchain.course import Course
     from coagent_langchain.registry import Sessions
     from coagent_langchain.session import Session
+    from coagent_langchain.session_state import SessionState
 
 MAX_FAILED = 64  # failed runs of one block that a later run may repeat
 MAX_REPEATED = 4_096  # characters of a user's text that input_data repeats
@@ -30,7 +30,7 @@ class Prompt(Scope):
         session: the session that it belongs to.
         number: `prompt_number`, from 1; 0 until the prompt is entered.
         turn: the number of the latest turn, 0 before the first model call.
-        course: the part of its session that it belongs to.
+        session_state: the state of its session, from that session's start to its end.
         failed: the ids of the errors with which runs in its block ended, by run and input.
     """
 
@@ -39,7 +39,7 @@ class Prompt(Scope):
         self.session = session
         self.number = 0
         self.turn = 0
-        self.course: Course = session.course
+        self.session_state: SessionState = session.state
         self.text = text
         self.logged = False
         self.failed: dict[tuple[str, str, int], tuple[str, ...]] = {}
@@ -53,7 +53,7 @@ class Prompt(Scope):
     @property
     def ended(self) -> bool:
         """Whether the session that it was opened in is over."""
-        return self.course.ended
+        return self.session_state.ended
 
     def shares(self, sessions: Sessions) -> bool:
         """Whether its session is one of `sessions`."""
@@ -84,7 +84,7 @@ class Prompt(Scope):
     def _begin(self) -> None:
         self.turn, self.logged, self.failed = 0, False, {}  # the same object may be entered again
         self.session.open()
-        while not self.session.course.take(self):
+        while not self.session.state.take(self):
             self.session.open()  # it has just ended
         self.session.start(self.text)
         if self.text is not None:

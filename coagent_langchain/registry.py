@@ -11,7 +11,6 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 
-from coagent_langchain.course import MAX_REPORTED, Course
 from coagent_langchain.delivery import Delivery
 from coagent_langchain.errors import guard
 from coagent_langchain.latest import keep_latest
@@ -19,6 +18,7 @@ from coagent_langchain.living import Living
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.session import Session
+from coagent_langchain.session_state import MAX_REPORTED, SessionState
 from coagent_langchain.unended import SILENT_MS
 
 IDLE_AFTER = SILENT_MS / 1000  # seconds without an event after which a session ends by itself
@@ -37,7 +37,7 @@ class Sessions:
     def __init__(self) -> None:
         self._open: dict[str, Session] = {}
         self._last_prompts: dict[str, int] = {}
-        self._waiting: dict[str, Course] = {}
+        self._waiting: dict[str, SessionState] = {}
         self._room = 0
         self.keeps_reported = False  # only on demand: an exception keeps its frames alive
         self.reported: deque[BaseException] = deque(maxlen=MAX_REPORTED)
@@ -56,8 +56,8 @@ class Sessions:
         if is_new:
             self._take_in(session)
         else:
-            session.course.skip_to(after_prompt)
-            if session.course.inherited:
+            session.state.skip_to(after_prompt)
+            if session.state.inherited:
                 _watch(self)  # the thread that watched it is the parent's
         return session
 
@@ -67,57 +67,57 @@ class Sessions:
         It does so when something in it is logged, or a `block` of it is entered.
         """
         with _lock:
-            course = session.renewed() if session.course.ended else session.course
+            state = session.renewed() if session.state.ended else session.state
             known = self._open.get(session.session_id)
-            is_new = known is None or known.course is not course
+            is_new = known is None or known.state is not state
             if known is None:
-                self._begin(session, course)
+                self._begin(session, state)
             elif is_new:
-                known.course.go_on_with(session)
+                known.state.go_on_with(session)
             if is_new:
                 self._open[session.session_id] = session
             if block:
-                session.course.enter(session)
+                session.state.enter(session)
         if is_new:
             self._take_in(session)
 
-    def _begin(self, session: Session, course: Course) -> None:
-        course.process = os.getpid()
+    def _begin(self, session: Session, state: SessionState) -> None:
+        state.process = os.getpid()
         if session.session_id in self._last_prompts:
-            course.started = course.written = False  # one that ended here starts again
-            course.skip_to(self._last_prompts[session.session_id])
-        session.course = course  # last: another thread's run may be waiting for it to take the next number
+            state.started = state.written = False  # one that ended here starts again
+            state.skip_to(self._last_prompts[session.session_id])
+        session.state = state  # last: another thread's run may be waiting for it to take the next number
 
     def _take_in(self, session: Session) -> None:
         """Give a new session what was pending when the previous one with its id ended, and make room for it."""
-        earlier, course = self._waiting.pop(session.session_id, None), session.course
+        earlier, state = self._waiting.pop(session.session_id, None), session.state
         if earlier is not None:
-            course.pending.go_on(earlier.pending, lambda prompt: course.rejoin(session, prompt.number, prompt.turn))
+            state.pending.go_on(earlier.pending, lambda prompt: state.rejoin(session, prompt.number, prompt.turn))
         self._make_room()
         _watch(self)
 
     def _make_room(self) -> None:
         if len(self._open) > max(MAX_SESSIONS, self._room):
-            idle = [each for each in list(self._open.values()) if not each.course.busy]
-            idle.sort(key=lambda each: each.course.touched)
+            idle = [each for each in list(self._open.values()) if not each.state.busy]
+            idle.sort(key=lambda each: each.state.touched)
             for oldest in idle[: len(self._open) - MAX_SESSIONS + MAX_SESSIONS // 10]:
-                oldest.end_where(lambda course: not course.busy, "idle")
+                oldest.end_where(lambda state: not state.busy, "idle")
             # If too many are busy, do not look again until there are a tenth more.
             self._room = len(self._open) * 11 // 10
 
-    def end(self, course: Course, holds: Callable[[Course], bool]) -> bool:
-        """Like `Course.end`; what is kept is its last prompt number, and its course if anything is pending."""
+    def end(self, state: SessionState, holds: Callable[[SessionState], bool]) -> bool:
+        """Like `SessionState.end`; what is kept is its last prompt number, and its state if anything is pending."""
         with _lock:  # like `adopt`: nothing continues a session that is ending
-            if not course.end(holds):
+            if not state.end(holds):
                 return False
-            session_id = course.owner.session_id
+            session_id = state.owner.session_id
             known = self._open.get(session_id)
-            if known is not None and known.course is course:
+            if known is not None and known.state is state:
                 del self._open[session_id]
             self._last_prompts.pop(session_id, None)
-            keep_latest(self._last_prompts, session_id, course.last_prompt, MAX_ENDED)
-            if course.pending.awaited:
-                keep_latest(self._waiting, session_id, course, MAX_WAITING)
+            keep_latest(self._last_prompts, session_id, state.last_prompt, MAX_ENDED)
+            if state.pending.awaited:
+                keep_latest(self._waiting, session_id, state, MAX_WAITING)
         return True
 
     def sweep(self) -> None:
@@ -126,11 +126,11 @@ class Sessions:
         for sweeper in self._sweepers:
             sweeper.sweep()
 
-        def is_idle(course: Course) -> bool:
-            return now - course.touched > (ABANDONED_AFTER if course.busy else IDLE_AFTER)
+        def is_idle(state: SessionState) -> bool:
+            return now - state.touched > (ABANDONED_AFTER if state.busy else IDLE_AFTER)
 
         for session in list(self._open.values()):
-            if is_idle(session.course):
+            if is_idle(session.state):
                 session.end_where(is_idle, "idle")
 
     def end_all(self, outlet: Outlet | None = None) -> None:
@@ -139,17 +139,17 @@ class Sessions:
             for sweeper in self._sweepers:
                 sweeper.bind_all()
         for session in list(self._open.values()):
-            session.end_where(lambda course: outlet is None or course.belongs_to(outlet))
+            session.end_where(lambda state: outlet is None or state.belongs_to(outlet))
 
     @property
     def latest(self) -> Session | None:
         """The open session with the latest activity."""
-        return max(list(self._open.values()), key=lambda each: each.course.touched, default=None)
+        return max(list(self._open.values()), key=lambda each: each.state.touched, default=None)
 
-    def close_runs(self, course: Course, outcome: str) -> None:
+    def close_runs(self, state: SessionState, outcome: str) -> None:
         """End the runs that are still open in a session that ends."""
-        for sweeper in self._sweepers if course.may_have_runs else ():
-            sweeper.close_session(course, outcome)
+        for sweeper in self._sweepers if state.may_have_runs else ():
+            sweeper.close_session(state, outcome)
 
     def register(self, sweeper: Sweeper) -> None:
         """Call `sweeper` regularly while it is alive."""
@@ -168,7 +168,7 @@ class Sweeper:
     def bind_all(self) -> None:
         """Assign each open run to its session, before all sessions end."""
 
-    def close_session(self, course: Course, outcome: str) -> None:
+    def close_session(self, state: SessionState, outcome: str) -> None:
         """End the runs that are still open in a session that ends, with an outcome as logged in their events."""
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from coagent_langchain.checks import check_meta, check_prompt, check_session_id, new_session_id
-from coagent_langchain.course import Course
 from coagent_langchain.errors import guard, is_same, session_status
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.scope import Scope
+from coagent_langchain.session_state import SessionState
 from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.totals import Totals
 from coagent_langchain.wire import VERSION, EventType, JsonObject, Severity, event_ids, now_ms
@@ -32,7 +32,7 @@ class Session(Scope):
     Attributes:
         session_id: the id, as it is on the server.
         totals: the session's totals so far.
-        course: its state from start to end; entering a session that has ended gives it a new one.
+        state: its state from start to end; entering a session that has ended gives it a new one.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class Session(Scope):
         self._text = text
         self._meta = meta
         self._counts = counts  # False if users log calls themselves, which the totals do not include
-        self.course = Course(self, first_prompt - 1, started)
+        self.state = SessionState(self, first_prompt - 1, started)
 
     @property
     def totals(self) -> Totals:
         """The session's totals so far."""
-        return self.course.totals
+        return self.state.totals
 
     @property
     def ended(self) -> bool:
         """Whether the session is over and does not continue through another object with its id."""
-        return self.course.ended
+        return self.state.ended
 
     def shares(self, sessions: Sessions) -> bool:
         """Whether it is one of `sessions`, so that both deliver to the same server."""
@@ -93,13 +93,13 @@ class Session(Scope):
     def start(self, text: str | None = None, *, timestamp: int | None = None, meta: JsonObject | None = None,
               agent_stack: list[str] | None = None, outlet: Outlet | None = None) -> None:  # fmt: skip
         """Log `session_start`, once; to `outlet` if a run of another handler begins the session."""
-        course = self.course
-        if course.written:
+        state = self.state
+        if state.written:
             return
-        entry = self.entry(EventType.SESSION_START, course.present_prompt, 0, timestamp)
-        if not course.begin(entry["timestamp"]):
+        entry = self.entry(EventType.SESSION_START, state.present_prompt, 0, timestamp)
+        if not state.begin(entry["timestamp"]):
             return
-        course.began = time.monotonic() - (now_ms() - entry["timestamp"]) / 1000
+        state.began = time.monotonic() - (now_ms() - entry["timestamp"]) / 1000
         text = self._text if self._text is not None else text
         if text is not None:
             entry["prompt"] = text
@@ -111,7 +111,7 @@ class Session(Scope):
         try:
             (outlet or self.outlet).emit(entry, self._meta or ())
         finally:
-            course.written = True
+            state.written = True
 
     def end(self, status: str | None = None, response: str | None = None) -> None:
         """Log `session_end` with totals, once. A session that continues later is a new one with the next numbers.
@@ -126,48 +126,48 @@ class Session(Scope):
         self.end_where(lambda _: True, status, response)
 
     def end_where(
-        self, holds: Callable[[Course], bool], status: str | None = None, response: str | None = None
+        self, holds: Callable[[SessionState], bool], status: str | None = None, response: str | None = None
     ) -> None:
-        """Like `end`, but only if the condition holds for its course, checked atomically."""
-        course = self.course
-        if self._sessions.end(course, holds):
-            course.owner._log_end(course, status, response)  # another object, if it continues through that
+        """Like `end`, but only if the condition holds for its state, checked atomically."""
+        state = self.state
+        if self._sessions.end(state, holds):
+            state.owner._log_end(state, status, response)  # another object, if it continues through that
 
     @guard
-    def _log_end(self, course: Course, status: str | None, response: str | None) -> None:
-        self._sessions.close_runs(course, "cancelled" if status == "cancelled" else "unknown")
-        course.reported.clear()
-        if not course.started or course.inherited:
+    def _log_end(self, state: SessionState, status: str | None, response: str | None) -> None:
+        self._sessions.close_runs(state, "cancelled" if status == "cancelled" else "unknown")
+        state.reported.clear()
+        if not state.started or state.inherited:
             return  # nothing to end, or the parent process ends it
         now = now_ms()
-        ended = now if course.blocks else course.latest or now
-        entry = self.entry(EventType.SESSION_END, course.present_prompt, 0, ended)
-        if status is None or (status == "idle" and course.status in ("failed", "interrupted")):
-            status = course.status
-        if course.discreet:
-            response = course.response = None
-        entry["output_data"] = {"response": (response or course.response or status)[:MAX_RESPONSE]}
-        elapsed = round((time.monotonic() - course.began) * 1000) - (now - ended)
+        ended = now if state.blocks else state.latest or now
+        entry = self.entry(EventType.SESSION_END, state.present_prompt, 0, ended)
+        if status is None or (status == "idle" and state.status in ("failed", "interrupted")):
+            status = state.status
+        if state.discreet:
+            response = state.response = None
+        entry["output_data"] = {"response": (response or state.response or status)[:MAX_RESPONSE]}
+        elapsed = round((time.monotonic() - state.began) * 1000) - (now - ended)
         entry["meta"] = {"status": status, "elapsed_time_ms": max(elapsed, 0)}
-        if self._counts or course.totals.llm_calls:
-            entry["meta"] |= course.totals.as_meta()
+        if self._counts or state.totals.llm_calls:
+            entry["meta"] |= state.totals.as_meta()
         self.outlet.emit(entry)
 
     def open_prompt(self, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt:
         """Let a root run join and return its prompt: with the next number, or the one in the run's metadata."""
-        while (prompt := self.course.prompt(self, number, outlet, bare=bare)) is None:
+        while (prompt := self.state.prompt(self, number, outlet, bare=bare)) is None:
             self.open()  # it has just ended
         return prompt
 
     def entry(self, event_type: str, prompt_number: int, turn_number: int, timestamp: int | None = None) -> JsonObject:
         """Make an entry with the fields that all entries have."""
-        course = self.course
+        state = self.state
         if timestamp is None:
             timestamp = now_ms()
-        if timestamp < course.first <= now_ms() + 1:  # its run began before the one that began the session
-            timestamp = course.first  # but not if the clock was set back: responses would be no later than their calls
-        if timestamp > course.latest:
-            course.latest = timestamp
+        if timestamp < state.first <= now_ms() + 1:  # its run began before the one that began the session
+            timestamp = state.first  # but not if the clock was set back: responses would be no later than their calls
+        if timestamp > state.latest:
+            state.latest = timestamp
         return {
             "version": VERSION,
             "session_id": self.session_id,
@@ -182,12 +182,12 @@ class Session(Scope):
         """Become the open session of its id; one that has ended starts again."""
         self._sessions.adopt(self)
 
-    def renewed(self) -> Course:
-        """A new course after one that has ended: prompt numbers continue, and an open block of it stays open."""
-        course = Course(self, self.course.last_prompt)
-        if self in self.course.blocks:
-            course.enter(self)
-        return course
+    def renewed(self) -> SessionState:
+        """A new state after one that has ended: prompt numbers continue, and an open block of it stays open."""
+        state = SessionState(self, self.state.last_prompt)
+        if self in self.state.blocks:
+            state.enter(self)
+        return state
 
     @guard
     def _begin(self) -> None:
@@ -197,23 +197,23 @@ class Session(Scope):
     @guard
     def _end(self, error: BaseException | None) -> None:
         status = None if error is None else self.left_by(error)
-        course = self.course
-        if not course.leave(self):  # another block of it is still open
-            course.status = status or course.status
+        state = self.state
+        if not state.leave(self):  # another block of it is still open
+            state.status = status or state.status
         elif error is None:
-            course.left = True  # if a task or stream outlives the block, the session ends with that
-            course.owner.end_if_left()
-        elif self._sessions.end(course, lambda course: not course.blocks):
-            self._log_end(course, status, f"Error: {error_message(error)}" if status == "failed" else status)
+            state.left = True  # if a task or stream outlives the block, the session ends with that
+            state.owner.end_if_left()
+        elif self._sessions.end(state, lambda state: not state.blocks):
+            self._log_end(state, status, f"Error: {error_message(error)}" if status == "failed" else status)
 
     def end_if_left(self) -> None:
         """Log `session_end` if its last block was left and everything that outlived it has ended."""
-        if self.course.left:
-            self.end_where(lambda course: not course.busy)
+        if self.state.left:
+            self.end_where(lambda state: not state.busy)
 
     @guard
     def _left(self, error: BaseException) -> None:
-        self.course.status = self.left_by(error) or self.course.status
+        self.state.status = self.left_by(error) or self.state.status
 
     def left_by(self, error: BaseException, prompt_number: int | None = None) -> str | None:
         """Log an exception that leaves a block of the session or a prompt, if it is a failure and not logged yet.
@@ -229,19 +229,19 @@ class Session(Scope):
         """Record that an exception is logged, so that the runs and blocks it leaves next do not log it again."""
         if self._sessions.keeps_reported:
             self._sessions.reported.append(error)
-        if self.course.blocks:
-            self.course.reported.append(error)
+        if self.state.blocks:
+            self.state.reported.append(error)
 
     def _log_error(self, error: BaseException, prompt_number: int | None) -> None:
-        if any(is_same(each, error) for each in list(self.course.reported)):
+        if any(is_same(each, error) for each in list(self.state.reported)):
             return  # a run has reported it where it arose
         self.open()  # it may have been ended inside the block
         self.start()
-        entry = self.entry(EventType.ERROR, prompt_number or self.course.present_prompt, 0)
+        entry = self.entry(EventType.ERROR, prompt_number or self.state.present_prompt, 0)
         entry["error_info"] = error_info(error, entry["event_id"], Severity.HIGH, "session")
-        if self.course.discreet:
+        if self.state.discreet:
             entry["error_info"] |= {"error_message": type(error).__name__, "stack_trace": ""}
-        self.course.totals.add_error()
+        self.state.totals.add_error()
         self.outlet.emit(entry)
         self.reported(error)
 
@@ -251,5 +251,5 @@ class Session(Scope):
         if not self._explicit_id:
             return type(self)(self._sessions, self.outlet, text=text, meta=self._meta, counts=self._counts)
         return type(self)(self._sessions, self.outlet, self.session_id, text=text, meta=self._meta,
-                          first_prompt=self.course.last_prompt + 1, started=self.course.started,
+                          first_prompt=self.state.last_prompt + 1, started=self.state.started,
                           counts=self._counts)  # fmt: skip

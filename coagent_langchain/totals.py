@@ -14,7 +14,7 @@ _lock = fork_safe_lock()
 class Totals:
     """Counts of one session. Tokens and cost (US dollars) stay None until a response reports them.
 
-    Thread-safe; `prompts`, `turns` and `llm_calls` are counted only by the course, under its own lock.
+    Thread-safe; `prompts`, `turns` and `llm_calls` are counted only by the state, under its own lock.
 
     Attributes:
         unpriced_calls: model calls with tokens but without a price: `cost` does not include them.

@@ -331,7 +331,7 @@ def test_prompt_that_is_entered_after_the_block_begins_the_session_again(
         pass
     with session.prompt("Soup?"):
         chat("a").invoke("q", {"callbacks": [handler]})
-    assert not session.course.busy
+    assert not session.state.busy
     handler.close()
 
     assert log.sequence == [

@@ -462,7 +462,7 @@ def test_call_that_is_cut_off_holds_nothing_up(log: MemoryDelivery, handler: Coa
     with session:
         asyncio.run(cut_off())
         chat("fine").invoke("later", {"callbacks": [handler]})
-        assert session.course.running == 0
+        assert session.state.running == 0
 
     cut, _ = sorted(of_type(log, "llm_response"), key=lambda e: e["prompt_number"])
     assert (cut["meta"]["outcome"], cut["llm_response"]) == ("unknown", {})

@@ -639,7 +639,7 @@ def test_graphs_that_never_go_on_are_bounded(
         for thread in ("a", "b", "c"):
             with contextlib.suppress(ValueError):
                 agent.invoke({"messages": [("user", "go")]}, in_thread(handler, thread))
-        assert list(session.course.pending.stopped) == ["b", "c"]
+        assert list(session.state.pending.stopped) == ["b", "c"]
 
 
 def test_questions_that_nobody_answers_are_bounded(
@@ -651,7 +651,7 @@ def test_questions_that_nobody_answers_are_bounded(
     with handler.session("chat") as session:
         for thread, agent in agents.items():
             agent.invoke({"messages": [("user", "do it")]}, in_thread(handler, thread))
-        open_threads = [question.thread for question in session.course.pending.questions.values()]
+        open_threads = [question.thread for question in session.state.pending.questions.values()]
         agents["a"].invoke(Command(resume="late"), in_thread(handler, "a"))
 
     assert open_threads == ["b", "c"]

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import pytest
 from langchain_core.runnables import RunnableLambda
 
-from coagent_langchain import CoagentCallbackHandler, Session, course, registry
+from coagent_langchain import CoagentCallbackHandler, Session, registry, session_state
 from coagent_langchain.capture import binding
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
@@ -42,7 +42,7 @@ def test_logging_while_its_thread_holds_a_lock(handler: CoagentCallbackHandler, 
     """A signal handler may log at any time, even while its own thread is changing a session."""
 
     def interrupted() -> None:
-        with course._lock, registry._lock:
+        with session_state._lock, registry._lock:
             handler.log("info", "from a signal handler")
 
     thread = threading.Thread(target=interrupted, daemon=True)
@@ -267,13 +267,13 @@ def lines_run(work: Callable[[], None]) -> int:
 
 
 class Watched(Session):
-    """Records the last prompt number of each course it gets, at the moment from which a run may take the next one."""
+    """Records the last prompt number of each state it gets, at the moment from which a run may take the next one."""
 
     last_prompts: list[int]
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if name == "course":
+        if name == "state":
             self.__dict__.setdefault("last_prompts", []).append(value.last_prompt)
 
 

@@ -106,7 +106,7 @@ class Binding:
 
     def _start_session(self, root: Root, session: Session, text: str | None = None) -> None:
         """Log `session_start` if the session begins with this root."""
-        if not session.course.written:
+        if not session.state.written:
             meta = {"trace": root.trace(), "framework": {"name": "langchain", **(root.framework or {})}}
             session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack(), outlet=self._outlet)
 
@@ -119,17 +119,17 @@ class Binding:
         if answer is not None or (inputs is None and root.thread is not None):
             return self._go_on(root, session, around, answer)
         if root.framework is not None:  # a graph that gets new input does not go on where it stopped
-            session.course.pending.stopped.pop(root.thread, None)
-        if around is None and root.prompt_number is None and session.course.pending.tool_calls:
+            session.state.pending.stopped.pop(root.thread, None)
+        if around is None and root.prompt_number is None and session.state.pending.tool_calls:
             around = self._prompt_of_call(root, session, inputs)
         return self._join(root, session, around)
 
     def _prompt_of_silent(self, root: Root, session: Session, around: Prompt | None) -> Prompt:
         """The prompt in which its graph has stopped, or the latest: for what a silent root calls or fails with."""
-        if root.thread is not None and (stop := session.course.pending.stopped.get(root.thread)) is not None:
+        if root.thread is not None and (stop := session.state.pending.stopped.get(root.thread)) is not None:
             return self._join(root, session, around or stop.prompt)
         root.silent = False  # it ends like any other
-        root.prompt_number = root.prompt_number or session.course.present_prompt
+        root.prompt_number = root.prompt_number or session.state.present_prompt
         prompt = self._join(root, session, around)
         root.turn = prompt.turn
         return prompt
@@ -140,21 +140,21 @@ class Binding:
         In an application that calls the model and tools in its own loop, each of these calls is a root. A tool that is
         invoked with the arguments alone is taken for a waiting call of its name, if the latest prompt has one.
         """
-        course = session.course
-        calls = course.pending.tool_calls
+        state = session.state
+        calls = state.pending.tool_calls
         call_id = root.tool_call_id if root.kind == "tool" else last_call(inputs)
         by_name = root.kind == "tool" and call_id is None
         if by_name:
-            call_id = calls.waiting_for(root.name, course.last_prompt)
+            call_id = calls.waiting_for(root.name, state.last_prompt)
         asked = None if call_id is None or calls.is_shared(call_id) else calls.asked_by(call_id)
-        if asked is None or (by_name and asked[0].number != course.last_prompt):
+        if asked is None or (by_name and asked[0].number != state.last_prompt):
             return None
         prompt, root.turn = asked
         return prompt
 
     def _go_on(self, root: Root, session: Session, around: Prompt | None, answer: Any) -> Prompt:
         """The prompt of a graph that continues where it stopped, with or without a human's answer."""
-        pending = session.course.pending
+        pending = session.state.pending
         stop, before = pending.stopped.pop(root.thread, None), None
         if stop is not None:
             before, root.unresolved = stop.prompt, stop.errors
@@ -174,16 +174,16 @@ class Binding:
     def _join(self, root: Root, session: Session, known: Prompt | None) -> Prompt:
         """Join the root to the known prompt, or to a new one if there is none or its session has just ended."""
         bare = root.kind == "llm"
-        if known is not None and known.course.join(self._outlet, bare=bare):
+        if known is not None and known.session_state.join(self._outlet, bare=bare):
             return known
         return session.open_prompt(root.prompt_number, self._outlet, bare=bare)
 
     def _prompt_elsewhere(self, session: Session) -> Prompt | None:
         """The last prompt begun by another process, unless one has begun here since."""
         number = self._last_known(session.session_id)
-        if not number or session.course.last_prompt != number:
+        if not number or session.state.last_prompt != number:
             return None
-        return session.course.rejoin(session, number, self._after_turn)
+        return session.state.rejoin(session, number, self._after_turn)
 
     def _session_for(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None]:
         """The session that a root belongs to, and the prompt block around it."""

@@ -12,12 +12,12 @@ from coagent_langchain.capture.outcomes import Outcome, as_exception
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
-from coagent_langchain.course import Course
 from coagent_langchain.errors import guard, is_cancellation
 from coagent_langchain.pending import Stop
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sweeper
 from coagent_langchain.session import MAX_RESPONSE
+from coagent_langchain.session_state import SessionState
 from coagent_langchain.wire import EventType, now_ms
 
 MAX_SEARCHED = 1_000  # open calls of a root; if there are more, they end with the root
@@ -62,9 +62,9 @@ class Endings(Sweeper):
         elif outcome is Outcome.ABANDONED and run.root.ended:
             # LangChain reports the chain's end before this one and, if the chain is synchronous, as a success. A chain
             # that failed (which abandons parallel branches) or waits for a human keeps its status.
-            course = self._recorder.prompt_of(run).course
-            if course.status == "completed":
-                course.status, course.response = "cancelled", None
+            state = self._recorder.prompt_of(run).session_state
+            if state.status == "completed":
+                state.status, state.response = "cancelled", None
 
     def _forget_failures(self, run: Run) -> None:
         run.failures = None
@@ -77,38 +77,38 @@ class Endings(Sweeper):
             self._drop(root)
             return
         prompt = self._let_go(root)
-        course = prompt.course
+        state = prompt.session_state
         if broken is not None:
-            course.response = None
+            state.response = None
             if broken.stopped:
                 root.stopped = broken
-        waits = course.pending.waits(root.thread, prompt)
+        waits = state.pending.waits(root.thread, prompt)
         # A stream that is left at the graph's question is complete: the graph cannot go further without an answer. From
         # Python 3.13 on, the end of the event loop cancels a stream that was left.
         if broken is None or (broken.stopped and waits and root.asked and not root.cut):
-            course.status = "interrupted" if waits else "completed"
+            state.status = "interrupted" if waits else "completed"
             if root.framework is not None or root.asked:  # else it is no graph: what waits in its thread is another's
-                self._withdraw(root, course, waits=waits)
+                self._withdraw(root, state, waits=waits)
         else:
             self._broke_off(root, prompt, broken)
         if root.kind == "chain":  # its end has no event, but the session lasts until then
-            course.latest = max(course.latest, now_ms())
+            state.latest = max(state.latest, now_ms())
             if outputs is not None:
-                course.response = answer_text(outputs, MAX_RESPONSE)
-        self._leave(root, course)
+                state.response = answer_text(outputs, MAX_RESPONSE)
+        self._leave(root, state)
         if self._tree.crowded:
             self.sweep()
 
     def _broke_off(self, root: Root, prompt: Prompt, outcome: Outcome) -> None:
         """Note that a root failed or was stopped, and what a run that repeats or continues it needs to know."""
-        course = prompt.course
-        course.status = "cancelled" if outcome.stopped else "failed"
+        state = prompt.session_state
+        state.status = "cancelled" if outcome.stopped else "failed"
         for key, question in root.answered.items():
-            course.pending.ask(key, question._replace(is_answered=True))
+            state.pending.ask(key, question._replace(is_answered=True))
         if root.request is not None and root.unresolved:
             prompt.run_failed(root.request, root.unresolved)
         if root.thread is not None:
-            course.pending.stop(root.thread, Stop(prompt, asking=False, errors=root.unresolved))
+            state.pending.stop(root.thread, Stop(prompt, asking=False, errors=root.unresolved))
         if outcome.stopped:  # what ran beside a failure may continue to its own end
             self._log_stop(root, outcome)
 
@@ -121,11 +121,11 @@ class Endings(Sweeper):
             entry["output_data"] = {"message": f"{root.name} was {outcome}"}
             self._recorder.outlet.emit(entry)
 
-    def _withdraw(self, root: Root, course: Course, *, waits: bool) -> None:
+    def _withdraw(self, root: Root, state: SessionState, *, waits: bool) -> None:
         """Forget the earlier stop of a root's graph unless it waits; log questions it no longer asks as unanswered."""
         if not waits:
-            course.pending.stopped.pop(root.thread, None)
-        for interrupt_id in course.pending.withdraw(root.thread, root.asked if waits else ()):
+            state.pending.stopped.pop(root.thread, None)
+        for interrupt_id in state.pending.withdraw(root.thread, root.asked if waits else ()):
             meta = {"status": "unanswered", "interrupt_id": interrupt_id}
             entry = self._recorder.entry(root, EventType.HUMAN_OVERSIGHT, meta)
             entry["input_data"] = {"interrupt_id": interrupt_id}
@@ -145,13 +145,13 @@ class Endings(Sweeper):
         if root.silent and root.prompt is None:
             root.pending_input = None
         else:
-            self._leave(root, self._let_go(root).course)
+            self._leave(root, self._let_go(root).session_state)
 
-    def _leave(self, root: Root, course: Course) -> None:
+    def _leave(self, root: Root, state: SessionState) -> None:
         """Note that a root has ended, and end its session if that was waiting for it."""
-        course.run_ended(bare=root.kind == "llm")
-        if course.left:
-            course.owner.end_if_left()
+        state.run_ended(bare=root.kind == "llm")
+        if state.left:
+            state.owner.end_if_left()
 
     # -- runs whose end is never reported
 
@@ -178,10 +178,10 @@ class Endings(Sweeper):
         """End the runs that are still open below ended roots."""
         self.close([run for root in list(self._tree.lingering.values()) for run in list(root.open.values())], "unknown")
 
-    def close_session(self, course: Course, outcome: str) -> None:
+    def close_session(self, state: SessionState, outcome: str) -> None:
         """End the runs that are still open in a session that ends."""
         if self._tree.open:
-            self.close(self._tree.open_in(course), outcome)
+            self.close(self._tree.open_in(state), outcome)
 
     def close(self, runs: list[Run], outcome: str) -> None:
         """End runs whose end was not reported; one that is about to begin in another thread goes on to its own end."""

@@ -137,7 +137,7 @@ class Failures:
             "error_severity": Severity.LOW,
             "component_id": run.name,
         }
-        self._recorder.prompt_of(run).course.totals.add_error()
+        self._recorder.prompt_of(run).session_state.totals.add_error()
         recovery = self._recovery(run, error_id, Remedy("handled", "the tool answered with an error message"))
         self._recorder.outlet.emit_together([entry, recovery])
         more = {"error_id": error_id, **meta}
@@ -155,7 +155,7 @@ class Failures:
             "recovery_actions": [remedy.action],
             "recovery_successful": True,
         }
-        self._recorder.prompt_of(run).course.totals.add_recovery()
+        self._recorder.prompt_of(run).session_state.totals.add_recovery()
         return entry
 
     def _report(self, run: Run, error: BaseException, outcome: Outcome, answer: Answer) -> list[JsonObject]:
@@ -187,7 +187,7 @@ class Failures:
             self._recorder.add_usage(prompt, answer, entry)
             if answer.usage.details:
                 meta["usage"] = answer.usage.details
-        prompt.course.totals.add_error()
+        prompt.session_state.totals.add_error()
         prompt.session.reported(error)
         return entry
 
@@ -205,7 +205,7 @@ class Failures:
         """
         root = run.root
         prompt = root.prompt or self._recorder.prompt_of(run)
-        pending = prompt.course.pending
+        pending = prompt.session_state.pending
         if root.thread is None:  # a chain around the graph; what is called inside the graph has its thread
             root.thread = ambient.thread_id(ambient.configurable(ambient.around()[0]))
         root.asked = root.asked.union(interrupt_id for interrupt_id, _ in questions)

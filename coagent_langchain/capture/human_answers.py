@@ -40,7 +40,7 @@ class HumanAnswers:
         Returns:
             the ids of the questions that were open in the thread, and of those answered now.
         """
-        root, pending = run.root, prompt.course.pending
+        root, pending = run.root, prompt.session_state.pending
         asked = pending.asked_in(root.thread)
         if answer is None:
             answers = {key: None for key, question in asked.items() if question.is_breakpoint}

@@ -87,7 +87,7 @@ class Placing:
                 return  # it gets a prompt only if something in it is logged
             known = session_id(metadata) or session_id(configurable(config))
             run.prompt = prompt = self.binding.bind(root, known)
-        if prompt.course.pending.questions and is_command(inputs) and inputs.resume is not None:
+        if prompt.session_state.pending.questions and is_command(inputs) and inputs.resume is not None:
             # The application answers by itself, inside the run whose graph asked.
             self.binding.human_answers.log(run, prompt, inputs.resume)
 

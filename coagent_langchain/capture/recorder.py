@@ -71,7 +71,7 @@ class Recorder:
         prompt = run.prompt or self.prompt_of(run)
         if not prompt.logged:
             self.binding.log_input(run.root, conversation.prompt)
-        run.own_turn = turn = prompt.course.next_turn(prompt)
+        run.own_turn = turn = prompt.session_state.next_turn(prompt)
         run.began_in = get_ident()
         run.take_turn(turn)
         run.structured_output = parameters.get("structured_output")
@@ -107,7 +107,7 @@ class Recorder:
             response["tool_calls"] = {"calls": self._tool_calls(run, prompt, answer)}
         self.add_usage(prompt, answer, entry)
         if run.parent is None and answer.text:
-            prompt.course.response = answer.text[:MAX_RESPONSE]
+            prompt.session_state.response = answer.text[:MAX_RESPONSE]
         self.outlet.emit(entry)
 
     def arrived(self, run: Run) -> Answer:
@@ -174,7 +174,7 @@ class Recorder:
             entry["performance_metrics"] = metrics
         if usage.cached:  # answered from a cache: shown, but nothing was used
             sent = made = total = None
-        prompt.course.totals.add_tokens(sent, made, total, price)
+        prompt.session_state.totals.add_tokens(sent, made, total, price)
 
     # -- tools and retrievers
 
@@ -186,7 +186,7 @@ class Recorder:
         run.prompt, run.own_turn = asked or (prompt, run.latest_turn())
         run.began_in = get_ident()
         note_attempt(run, call_id)
-        prompt.course.totals.add_tool_call()
+        prompt.session_state.totals.add_tool_call()
         entry = self.entry(run, _TOOL_CALL, tool_meta(run), run.timestamp)
         entry["tool_call"] = call = {"tool_name": run.name}
         if parameters is not None:

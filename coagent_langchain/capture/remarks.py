@@ -88,9 +88,9 @@ class Remarks:
             entry = session.entry(event_type, number, turn)
             if meta:
                 entry["meta"] = _known(meta)
-        session.course.touched = time.monotonic()  # else a session without runs would end while it is in use
+        session.state.touched = time.monotonic()  # else a session without runs would end while it is in use
         if event_type is EventType.ERROR:
-            session.course.totals.add_error()
+            session.state.totals.add_error()
         return session, entry
 
     def _run_around(self) -> Run | None:
@@ -111,7 +111,7 @@ class Remarks:
             return around.session, around.number, around.turn
         session = around.session if isinstance(around, Prompt) else around or self._recorder.binding.own_session()
         session.open()  # a block's session may have ended
-        return session, session.course.present_prompt, 0
+        return session, session.state.present_prompt, 0
 
     def _emit(self, entry: JsonObject, message: Any, given: Collection[str] = ()) -> None:
         entry["output_data"] = {"message": message if isinstance(message, str) else snapshot(message)}

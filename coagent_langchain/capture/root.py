@@ -79,7 +79,7 @@ class Root(Run):
         """The calls in which to look up a tool call: this run's, else its session's, from before an interrupt."""
         if self.tool_calls is not None and self.tool_calls.asked_by(tool_call_id) is not None:
             return self.tool_calls
-        return self.prompt.course.pending.tool_calls if self.prompt is not None else ToolCalls()
+        return self.prompt.session_state.pending.tool_calls if self.prompt is not None else ToolCalls()
 
     def requested_in(self, tool_call_id: str) -> tuple[Prompt, int] | None:
         """The prompt and turn that requested a tool call; None if unknown, or if several turns did so at once.
@@ -92,7 +92,7 @@ class Root(Run):
             return None
         asked = None if own is None else own.asked_by(tool_call_id)
         if asked is None and self.prompt is not None:
-            asked = self.prompt.course.pending.tool_calls.asked_by(tool_call_id)
+            asked = self.prompt.session_state.pending.tool_calls.asked_by(tool_call_id)
             prompts = {self.prompt, *(question.prompt for question in self.answered.values())}
             if asked is not None and asked[0] not in prompts:
                 return None
@@ -103,11 +103,11 @@ class Root(Run):
         if self.tool_calls is None:
             self.tool_calls = ToolCalls()
         self.tool_calls.ask(tool_call_id, prompt, turn, call)
-        prompt.course.pending.tool_calls.ask(tool_call_id, prompt, turn, {"name": call["name"]})
+        prompt.session_state.pending.tool_calls.ask(tool_call_id, prompt, turn, {"name": call["name"]})
 
     def tool_began(self, run: Run, prompt: Prompt) -> None:
         """Note that a tool or retriever begins: its call, if a model requested one, no longer waits."""
-        call_id, shared = run.tool_call_id, prompt.course.pending.tool_calls
+        call_id, shared = run.tool_call_id, prompt.session_state.pending.tool_calls
         for calls in (shared,) if self.tool_calls is None else (shared, self.tool_calls):
             if call_id is not None:
                 calls.ran(call_id)

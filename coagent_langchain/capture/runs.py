@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Key, Run, key_of
-from coagent_langchain.course import Course
 from coagent_langchain.living import renewed_after_fork
+from coagent_langchain.session_state import SessionState
 from coagent_langchain.wire import now_ms
 
 MAX_OPEN = 50_000  # open runs; if there are more, the oldest are given up, as they are unlikely to end
@@ -100,7 +100,7 @@ class RunTree:
     def _linger(self, root: Root) -> None:
         root.ended = self.clock()
         if root.prompt is not None:
-            root.prompt.course.outlived = True
+            root.prompt.session_state.outlived = True
         self.lingering.pop(root.key, None)
         self.lingering[root.key] = root
 
@@ -131,12 +131,12 @@ class RunTree:
                     self.open.pop(key, None)
         return found
 
-    def open_in(self, course: Course) -> list[Run]:
+    def open_in(self, state: SessionState) -> list[Run]:
         """The open runs of a session."""
         return [
             run
             for run in list(self.open.values())
-            if isinstance(run, Run) and run.root.prompt is not None and run.root.prompt.course is course
+            if isinstance(run, Run) and run.root.prompt is not None and run.root.prompt.session_state is state
         ]
 
     def leave_to_parent_process(self) -> None:

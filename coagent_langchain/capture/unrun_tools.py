@@ -23,7 +23,7 @@ _ABSENT = object()
 def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> None:
     """Log the tool calls that a graph node answers itself: the model made up the tool, or a middleware answers."""
     root = node.root
-    if root.prompt is None or (pending := root.prompt.course.pending.tool_calls).all_ran:
+    if root.prompt is None or (pending := root.prompt.session_state.pending.tool_calls).all_ran:
         return
     for update in updates:
         messages = messages_in(update)
@@ -47,7 +47,7 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
 
 def log_answers_to_model(recorder: Recorder, failures: Failures, model: Run, messages: Sequence[Any]) -> None:
     """Log the tool calls that the application answers in a loop of its own: only the next model call shows it."""
-    if model.prompt is None or model.prompt.course.pending.tool_calls.all_ran:
+    if model.prompt is None or model.prompt.session_state.pending.tool_calls.all_ran:
         return
     answers = list(takewhile(_is_answer, reversed(messages)))
     for message in reversed(answers):

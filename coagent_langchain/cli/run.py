@@ -123,8 +123,8 @@ def _end_session(handler: CoagentCallbackHandler, error: BaseException) -> None:
     sessions = handler._sessions
     session = sessions.latest
     is_logged = any(each is error for each in list(sessions.reported))
-    if session is None or (is_logged and session.course.status != "failed"):
+    if session is None or (is_logged and session.state.status != "failed"):
         return  # the error came from another session, which has ended with it
     if is_logged:
-        session.course.reported.append(error)
+        session.state.reported.append(error)
     session._end(error)

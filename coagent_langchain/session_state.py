@@ -1,4 +1,4 @@
-"""`Course`: the state of one session, shared by all objects, handlers and blocks that take part in it."""
+"""`SessionState`: the state of one session, shared by all objects, handlers and blocks that take part in it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_REPORTED = 16  # exceptions remembered as logged; each keeps its frames aliv
 _lock = fork_safe_lock()
 
 
-class Course:
+class SessionState:
     """A session from its start to its end.
 
     Attributes:
@@ -97,7 +97,7 @@ class Course:
         """Whether it ends with this outlet's handler: that of its open block, else the one that used it last."""
         return outlet is (self.owner.outlet if self.blocks else self.used_through)
 
-    def end(self, holds: Callable[[Course], bool]) -> bool:
+    def end(self, holds: Callable[[SessionState], bool]) -> bool:
         """Mark it as ended: it takes no more runs or prompts. False if it is, or the condition does not hold."""
         with _lock:
             if self.ended or not holds(self):
@@ -108,9 +108,9 @@ class Course:
     def go_on_with(self, owner: Session) -> None:
         """Continue through another session object, which logs its end in this process."""
         with _lock:
-            self.last_prompt = max(self.last_prompt, owner.course.last_prompt)
+            self.last_prompt = max(self.last_prompt, owner.state.last_prompt)
             self.touched, self.process = time.monotonic(), os.getpid()
-            self.used_through, owner.course = owner.outlet, self
+            self.used_through, owner.state = owner.outlet, self
             self._hand_to(owner)
 
     def enter(self, block: Session) -> None:
@@ -199,7 +199,7 @@ class Course:
             self.last_prompt = max(self.last_prompt, number)
 
     def rejoin(self, session: Session, number: int, turn: int) -> Prompt:
-        """The prompt with this number, which began before this course, at the turn that it had reached."""
+        """The prompt with this number, which began before this state, at the turn that it had reached."""
         with _lock:
             found = self._prompts.get(number)
             if found is None:
@@ -210,7 +210,7 @@ class Course:
 
     def _know(self, prompt: Prompt) -> None:
         """Make a prompt known by its number."""
-        prompt.course = self
+        prompt.session_state = self
         keep_latest(self._prompts, prompt.number, prompt, MAX_PROMPTS)
 
     def next_turn(self, prompt: Prompt) -> int:
