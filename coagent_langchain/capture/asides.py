@@ -10,10 +10,10 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from coagent_langchain.capture.endings import Endings
 from coagent_langchain.capture.failures import Failures
-from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.remarks import Remarks, event_type_of
 from coagent_langchain.capture.run import Run
+from coagent_langchain.capture.run_starter import RunStarter
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.errors import guard
@@ -31,10 +31,10 @@ class Asides(BaseCallbackHandler):
     run_inline = True
     raise_error = False
 
-    def __init__(self, tree: RunTree, placing: Placing, outlet: Outlet) -> None:
+    def __init__(self, tree: RunTree, run_starter: RunStarter, outlet: Outlet) -> None:
         self._tree = tree
-        self._placing = placing
-        self._recorder = Recorder(tree, placing.binding, outlet)
+        self._run_starter = run_starter
+        self._recorder = Recorder(tree, run_starter.binding, outlet)
         self._failures = Failures(self._recorder)
         self._endings = Endings(self._recorder, self._failures)
         self._remarks = Remarks(self._recorder)

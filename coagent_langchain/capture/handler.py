@@ -12,9 +12,9 @@ from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.context import agent_stack
 from coagent_langchain.capture.cost import prepare
 from coagent_langchain.capture.hooks import Hooks
-from coagent_langchain.capture.placing import Placing
 from coagent_langchain.capture.remarks import event_type_of
 from coagent_langchain.capture.resume import last_turn
+from coagent_langchain.capture.run_starter import RunStarter
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import encode_safely
 from coagent_langchain.checks import (
@@ -95,8 +95,8 @@ class CoagentCallbackHandler(Hooks):
         after = last_turn(self._settings, session_id) if resume and session_id else (0, 0)
         tree = RunTree()
         self._binding = Binding(self._sessions, self._outlet, session_id=session_id, after=after)
-        placing = Placing(tree, self._binding, components=components, sample_rate=sample_rate)
-        super().__init__(tree, placing, self._outlet)
+        run_starter = RunStarter(tree, self._binding, components=components, sample_rate=sample_rate)
+        super().__init__(tree, run_starter, self._outlet)
         self._sessions.register(self._endings)
         prepare()  # prices are loaded here, and versions looked up, so that no hook has to
         agent_stack()

@@ -36,7 +36,7 @@ class Hooks(Asides):
         """`llm_call` of a chat model."""
         with guard:
             only = messages[0] if isinstance(messages, (list, tuple)) and len(messages) == 1 else messages
-            run = self._placing.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, only)
+            run = self._run_starter.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, only)
             if run is not None:
                 self._streams[run.key] = []
                 given = only if isinstance(only, list) else [only]
@@ -56,7 +56,7 @@ class Hooks(Asides):
         with guard:
             texts = prompts if isinstance(prompts, (list, tuple)) else [prompts]
             inputs = texts[0] if texts else None
-            run = self._placing.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
+            run = self._run_starter.start("llm", run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
             if run is not None:
                 self._streams[run.key] = []
                 prompt = "\n".join(each if isinstance(each, str) else str(snapshot(each)) for each in texts)
@@ -131,7 +131,7 @@ class Hooks(Asides):
         with guard:
             decides = kwargs.get("run_type") == "llm"  # LangChain reports a decision model as a chain
             kind = "llm" if decides else "chain"
-            run = self._placing.start(kind, run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
+            run = self._run_starter.start(kind, run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
             if run is None:
                 return
             if decides:
@@ -152,7 +152,7 @@ class Hooks(Asides):
             if run.kind == "llm":
                 self._recorder.call_ended(run, decisions.answer_of(outputs))
             elif run.parent is not None and run.root.pending_input is not None:
-                self._placing.binding.take_step_inputs(run.root, kwargs.get("inputs"))
+                self._run_starter.binding.take_step_inputs(run.root, kwargs.get("inputs"))
             if run.component or (run.is_step and not run.is_hidden):  # a node, even if `components` leaves it out
                 self._failures.routed(run, outputs)
                 updates = updates_of(outputs)
@@ -179,7 +179,7 @@ class Hooks(Asides):
         """`tool_call`."""
         with guard:
             arguments = tool_arguments(inputs, input_str)
-            run = self._placing.start("tool", run_id, parent_run_id, serialized, kwargs, metadata, tags, arguments)
+            run = self._run_starter.start("tool", run_id, parent_run_id, serialized, kwargs, metadata, tags, arguments)
             if run is not None:
                 self._recorder.tool_started(run, arguments)
 
@@ -189,7 +189,9 @@ class Hooks(Asides):
         """`tool_call` of a retriever."""
         with guard:
             arguments = {"query": query}
-            run = self._placing.start("retriever", run_id, parent_run_id, serialized, kwargs, metadata, tags, arguments)
+            run = self._run_starter.start(
+                "retriever", run_id, parent_run_id, serialized, kwargs, metadata, tags, arguments
+            )
             if run is not None:
                 self._recorder.tool_started(run, arguments)
 
@@ -238,7 +240,7 @@ class Hooks(Asides):
         """Log the start of a run that LangChain reports only at its end (another handler may suppress the start)."""
         if self._tree.was_ended(run_id):
             return None
-        run = self._placing.start(kind, run_id, parent_run_id, None, kwargs)
+        run = self._run_starter.start(kind, run_id, parent_run_id, None, kwargs)
         if run is None:
             return None
         run.late = True

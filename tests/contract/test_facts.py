@@ -508,7 +508,7 @@ def test_handler_can_be_copied_and_pickled() -> None:
     again = pickle.loads(pickle.dumps(handler))
 
     def settings(of: CoagentCallbackHandler) -> tuple[object, ...]:
-        placing = of._placing
+        placing = of._run_starter
         return of._binding._session_id, of._settings, of._outlet._redact, placing._components, placing._threshold
 
     assert copy.copy(handler) is handler

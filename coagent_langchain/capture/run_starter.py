@@ -16,7 +16,7 @@ from coagent_langchain.capture.runs import MUTED, Muted, RunTree
 from coagent_langchain.outlet import is_redacting
 
 
-class Placing:
+class RunStarter:
     """Finds a run's place: its parent, and through its root its session and prompt."""
 
     def __init__(self, tree: RunTree, binding: Binding, *, components: str, sample_rate: float) -> None:
