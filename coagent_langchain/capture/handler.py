@@ -1,4 +1,4 @@
-"""`CoagentCallbackHandler`: its settings and public methods. The hooks are in `hooks` and `asides`."""
+"""`CoagentCallbackHandler`: its settings and public methods. The hooks are in `hooks` and `other_hooks`."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from coagent_langchain.capture import decisions
-from coagent_langchain.capture.asides import Asides
 from coagent_langchain.capture.content import as_dict, reasoning_of
 from coagent_langchain.capture.messages import Answer, Conversation, answer, split
+from coagent_langchain.capture.other_hooks import OtherHooks
 from coagent_langchain.capture.own_words import note_given
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.root import Root
@@ -22,7 +22,7 @@ from coagent_langchain.capture.usage import usage
 from coagent_langchain.errors import guard
 
 
-class Hooks(Asides):
+class Hooks(OtherHooks):
     """Every hook of LangChain and LangGraph, with the parameter names of `langchain_core`.
 
     Any argument may be missing or of the wrong type; no hook raises, waits or modifies its arguments.

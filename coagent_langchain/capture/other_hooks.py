@@ -24,7 +24,7 @@ from coagent_langchain.wire import EventType, JsonObject
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # ECMA-48's SGR; `langchain_classic` colours the prompts of its chains
 
 
-class Asides(BaseCallbackHandler):
+class OtherHooks(BaseCallbackHandler):
     """The hooks that neither start nor end a run; what they report becomes an event of the run they were called in."""
 
     # Inline: our hooks neither wait nor block, and an executor thread per event would cost far more than the hook.
