@@ -12,7 +12,7 @@ from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.context import agent_stack
 from coagent_langchain.capture.cost import prepare
 from coagent_langchain.capture.hooks import Hooks
-from coagent_langchain.capture.remarks import event_type_of
+from coagent_langchain.capture.log_events import event_type_of
 from coagent_langchain.capture.resume import last_turn
 from coagent_langchain.capture.run_starter import RunStarter
 from coagent_langchain.capture.runs import RunTree
@@ -131,7 +131,7 @@ class CoagentCallbackHandler(Hooks):
             meta: free-form JSON.
         """
         event_type = event_type_of(level)
-        self._remarks.here(event_type, message, meta)
+        self._log_events.here(event_type, message, meta)
         if event_type != level:
             told = "handler.log has the levels debug, info and warning, and logs others as info; for errors: log_error"
             guard.contain("CoagentCallbackHandler.log", ConfigurationError(told), told)
@@ -147,7 +147,7 @@ class CoagentCallbackHandler(Hooks):
             critical: severity `critical` instead of `high`.
             meta: free-form JSON.
         """
-        self._remarks.error_here(message, error, Severity.CRITICAL if critical else Severity.HIGH, meta)
+        self._log_events.error_here(message, error, Severity.CRITICAL if critical else Severity.HIGH, meta)
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Send waiting events at once, and wait until the server has responded to everything logged so far.

@@ -6,7 +6,7 @@ import logging
 import threading
 
 from coagent_langchain.capture.handler import CoagentCallbackHandler, check_handler
-from coagent_langchain.capture.remarks import event_type_of
+from coagent_langchain.capture.log_events import event_type_of
 from coagent_langchain.errors import guard
 from coagent_langchain.texts import stack_trace
 from coagent_langchain.wire import Severity
@@ -48,15 +48,15 @@ class CoagentLogHandler(logging.Handler):
         message = self._text(record)
         error = record.exc_info[1] if record.exc_info else None
         names = {"logger": record.name, "level": record.levelname}
-        remarks = self._handler._remarks
+        log_events = self._handler._log_events
         if record.levelno >= logging.ERROR:
             severity = Severity.CRITICAL if record.levelno >= logging.CRITICAL else Severity.HIGH
-            remarks.error_here(message, error, severity, record=names)
+            log_events.error_here(message, error, severity, record=names)
             return
         if error is not None and self.formatter is None:  # a formatter has added it
             message = f"{message}\n{stack_trace(error)}"
         name = "warning" if record.levelno >= logging.WARNING else "info" if record.levelno >= logging.INFO else "debug"
-        remarks.here(event_type_of(name), message, record=names)
+        log_events.here(event_type_of(name), message, record=names)
 
     def _text(self, record: logging.LogRecord) -> str:
         try:

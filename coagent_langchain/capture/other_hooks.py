@@ -10,8 +10,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from coagent_langchain.capture.endings import Endings
 from coagent_langchain.capture.failures import Failures
+from coagent_langchain.capture.log_events import LogEvents, event_type_of
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.remarks import Remarks, event_type_of
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_starter import RunStarter
 from coagent_langchain.capture.runs import RunTree
@@ -37,7 +37,7 @@ class OtherHooks(BaseCallbackHandler):
         self._recorder = Recorder(tree, run_starter.binding, outlet)
         self._failures = Failures(self._recorder)
         self._endings = Endings(self._recorder, self._failures)
-        self._remarks = Remarks(self._recorder)
+        self._log_events = LogEvents(self._recorder)
         self._streams = tree.streams
 
     @guard
@@ -95,4 +95,4 @@ class OtherHooks(BaseCallbackHandler):
     def _say(self, event_type: EventType, message: Any, run_id: UUID, meta: JsonObject) -> None:
         run = self._tree.find(run_id)
         if isinstance(run, Run):
-            self._remarks.of_run(run, event_type, message, meta)
+            self._log_events.of_run(run, event_type, message, meta)

@@ -20,24 +20,24 @@ from coagent_langchain.texts import error_message, stack_trace, without_secrets
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
 
-class Remarks:
-    """Logs a remark in the run around it, else in the session around it, else in the handler's own session.
+class LogEvents:
+    """Logs an event in the run around it, else in the session around it, else in the handler's own session.
 
-    Without a session around it, a remark in a run that sampling left out is left out with that run.
+    Without a session around it, an event in a run that sampling left out is left out with that run.
     """
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
     def of_run(self, run: Run, event_type: EventType, message: Any, meta: Mapping[str, Any]) -> None:
-        """Log a remark of a known run."""
+        """Log an event of a known run."""
         run.turn = run.latest_turn()
         self._emit(self._recorder.entry(run, event_type, _known(meta)), message)
 
     def here(
         self, event_type: EventType, message: Any, meta: object = None, record: Mapping[str, str] = NOTHING
     ) -> None:
-        """Log a remark of application code, in the run or session around it.
+        """Log an event of application code, in the run or session around it.
 
         Its `meta` is content, whatever the keys are named; `record` has the logger and level of a `logging` record.
         """
@@ -119,7 +119,7 @@ class Remarks:
 
 
 def event_type_of(level: object) -> EventType:
-    """The event type of a remark's level: `debug`, `warning`, and `info` for anything else."""
+    """The event type of an event's level: `debug`, `warning`, and `info` for anything else."""
     # The type is checked first: comparing an array with a string gives an array.
     return EventType(level) if isinstance(level, str) and level in ("debug", "warning") else EventType.INFO
 
