@@ -9,8 +9,8 @@ from coagent_langchain.capture import ambient, graph_hooks
 from coagent_langchain.capture.context import agent_stack, describe
 from coagent_langchain.capture.human_answers import HumanAnswers
 from coagent_langchain.capture.inputs import as_json, is_placeholder, last_call, user_text
+from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.outcomes import is_command
-from coagent_langchain.capture.own_words import note_given
 from coagent_langchain.capture.root import Root
 from coagent_langchain.checks import new_session_id
 from coagent_langchain.living import renewed_after_fork
@@ -56,7 +56,7 @@ class Binding:
         if is_graph and root.framework is None:
             root.framework = {"name": "langgraph"}
         if root.framework is not None:
-            note_given(root, inputs)
+            note_input_messages(root, inputs)
         if metadata:
             if type(number := metadata.get("prompt_number")) is int:
                 root.prompt_number = number

@@ -137,7 +137,7 @@ class Endings(Sweeper):
         if not prompt.logged:
             self._recorder.binding.log_input(root, user_text(root.pending_input))
         root.pending_input = root.tool_calls = None  # ended runs are remembered for a while
-        root.said.clear()
+        root.known_messages.clear()
         return prompt
 
     def _drop(self, root: Root) -> None:

@@ -8,8 +8,8 @@ from uuid import UUID
 from coagent_langchain.capture import decisions
 from coagent_langchain.capture.content import as_dict, reasoning_of
 from coagent_langchain.capture.messages import Answer, Conversation, answer, split
+from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.other_hooks import OtherHooks
-from coagent_langchain.capture.own_words import note_given
 from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run, key_of
@@ -138,8 +138,8 @@ class Hooks(OtherHooks):
                 parameters = model_parameters(serialized, None, metadata, None)
                 self._recorder.call_started(run, decisions.conversation_of(inputs), parameters)
             elif run.component:
-                if run.root.framework is None and not run.root.given:  # a chain around a graph, which is given this
-                    note_given(run.root, inputs)
+                if run.root.framework is None and not run.root.input_messages:  # around a graph, which is given this
+                    note_input_messages(run.root, inputs)
                 self._recorder.component_started(run)
 
     def on_chain_end(self, outputs: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,

@@ -12,7 +12,7 @@ from coagent_langchain.capture.content import joined, reasoning_in
 from coagent_langchain.capture.context import component, issuer, tool_meta
 from coagent_langchain.capture.cost import cost
 from coagent_langchain.capture.messages import Answer, Conversation
-from coagent_langchain.capture.own_words import note_answer, own_words
+from coagent_langchain.capture.node_messages import node_messages, note_model_message
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.runs import RunTree
 from coagent_langchain.capture.snapshot import snapshot
@@ -102,7 +102,7 @@ class Recorder:
         if answer.text is not None:
             response["response"] = answer.text
         if run.framework is not None:
-            note_answer(run.root, answer)
+            note_model_message(run.root, answer)
         if answer.tool_calls:
             response["tool_calls"] = {"calls": self._tool_calls(run, prompt, answer)}
         self.add_usage(prompt, answer, entry)
@@ -237,7 +237,7 @@ class Recorder:
             meta["structured_output_calls"] = structured
         entry = self.entry(run, _EXIT, meta)
         entry["target_component"] = component(run)
-        if said := own_words(run.root, updates):
+        if said := node_messages(run.root, updates):
             changed["messages"] = said
         if changed:
             entry["output_data"] = changed

@@ -26,8 +26,8 @@ class Root(Run):
         binding: the lock that is held while its session and prompt are assigned.
         pending_input: its inputs, until they are logged; `UNKNOWN` before a hook has reported them.
         tool_calls: the tool calls that its models requested; None before the first one.
-        said: fingerprints of the messages of its models and nodes, and of the ids of its models' messages.
-        given: fingerprints of the assistant's messages in its input.
+        known_messages: fingerprints of the messages of its models and nodes, and of the ids of its models' messages.
+        input_messages: fingerprints of the assistant's messages in its input.
         becoming: the prompt that is about to be assigned to it; what this thread logs meanwhile belongs to that.
         asked: the ids of the questions at which its graph stopped.
         answered: the questions that it has answers to, by id: if it fails, they may have to be answered again.
@@ -45,7 +45,7 @@ class Root(Run):
     prompt_number: int | None = None
     tool_calls: ToolCalls | None = None
     becoming: Prompt | None = None
-    given: frozenset[int | None] = frozenset()
+    input_messages: frozenset[int | None] = frozenset()
     asked: frozenset[str] = frozenset()
     answered: Mapping[str, Question] = NOTHING
     request: tuple[str, str, int] | None = None
@@ -67,7 +67,7 @@ class Root(Run):
         self._trace = None
         self.ended = 0
         self.open: dict[Key, Run] = {}
-        self.said: set[int | None] = set()
+        self.known_messages: set[int | None] = set()
         self.binding = threading.RLock()  # re-entrant: a signal handler or the application's `delivery` may log
 
     @property

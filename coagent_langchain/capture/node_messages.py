@@ -12,30 +12,30 @@ from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.updates import messages_in
 from coagent_langchain.texts import fingerprint, text
 
-MAX_SAID = 1_000  # texts of one run that are recognized when they are returned again
-MAX_GIVEN = 500  # latest messages of a graph's input that are recognized when a node returns the whole state
+MAX_KNOWN = 1_000  # texts of one run that are recognized when they are returned again
+MAX_INPUT = 500  # latest messages of a graph's input that are recognized when a node returns the whole state
 
 _GIVEN_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as LangGraph assigns to messages without an id
 
 
-def note_answer(root: Root, answer: Answer) -> None:
+def note_model_message(root: Root, answer: Answer) -> None:
     """Note a model's message, because the node around it will return it, and its id, because a node may replace it."""
-    said = root.said
-    if len(said) < MAX_SAID:
+    said = root.known_messages
+    if len(said) < MAX_KNOWN:
         said.add(_key(answer.text, answer.tool_calls))
         if type(answer.message_id) is str:
             said.add(hash(answer.message_id))
 
 
-def note_given(root: Root, inputs: Any) -> None:
+def note_input_messages(root: Root, inputs: Any) -> None:
     """Note the assistant's messages in a graph's input, because nodes may return them with the rest of the state."""
     given = dict.get(inputs if isinstance(inputs, dict) else fields_of(inputs), "messages")
     if isinstance(given, list) and len(given) > 1:
-        told = [message_dict(each) for each in given[-MAX_GIVEN:] if role_of(each) == "assistant"]
-        root.given = frozenset(_key(each.get("content"), each.get("tool_calls")) for each in told)
+        told = [message_dict(each) for each in given[-MAX_INPUT:] if role_of(each) == "assistant"]
+        root.input_messages = frozenset(_key(each.get("content"), each.get("tool_calls")) for each in told)
 
 
-def own_words(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
+def node_messages(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
     """The messages of a node that do not come from a model.
 
     A model's message has an id from its provider or LangChain. One without an id, or with one that LangGraph assigned,
@@ -50,7 +50,7 @@ def own_words(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
             message_id = fields.get("id")
             if message_id is None:
                 is_own = role_of(message) == "assistant"
-                may_be_given = len(messages) > len(root.given)  # else this is not the whole state
+                may_be_given = len(messages) > len(root.input_messages)  # else this is not the whole state
             elif _is_langgraphs(message_id):
                 is_own = role_of(message) == "assistant" and _is_new(root, message_id)
                 may_be_given = True
@@ -62,11 +62,11 @@ def own_words(root: Root, updates: Sequence[Any]) -> list[dict[str, Any]]:
                 continue
             told = message_dict(message)
             key = _key(told.get("content"), told.get("tool_calls"))
-            is_repeated = key in root.said or (may_be_given and key in root.given)
+            is_repeated = key in root.known_messages or (may_be_given and key in root.input_messages)
             if key is not None and not is_repeated:
                 found.append(told)
-                if len(root.said) < MAX_SAID:
-                    root.said.add(key)
+                if len(root.known_messages) < MAX_KNOWN:
+                    root.known_messages.add(key)
     return found
 
 
@@ -83,7 +83,7 @@ def _replaces(root: Root, message_id: Any, content: Any) -> bool:
     """Whether a message has the id of a model's answer in this run, but another text."""
     if type(message_id) is not str or type(content) is not str:
         return False
-    return hash(message_id) in root.said and fingerprint(text(content)) not in root.said
+    return hash(message_id) in root.known_messages and fingerprint(text(content)) not in root.known_messages
 
 
 def _key(content: Any, calls: list[dict[str, Any]] | None) -> int | None:
