@@ -56,7 +56,7 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
     Content blocks that hold only text, as MCP tools return, become one text.
     """
     if fields_of(output).get("type") == "tool":
-        return told_by(output)
+        return read_tool_message(output)
     if is_command(output):
         return _commanded(output, tool_call_id)
     if isinstance(output, list) and output and all(map(_is_for_graph, output)):
@@ -66,7 +66,7 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
     return ToolResult({"output": snapshot(output)})
 
 
-def told_by(answer: Any) -> ToolResult:
+def read_tool_message(answer: Any) -> ToolResult:
     """Read a message that answers a tool call: a `ToolMessage`, or the dict that LangGraph accepts in its place."""
     fields = members_of(answer)
     content = fields.get("content")
@@ -133,7 +133,7 @@ def _said_in(state: Any, tool_call_id: str | None) -> ToolResult | None:
     messages = dict.get(state, "messages") if isinstance(state, dict) else None
     for message in reversed(messages) if isinstance(messages, list) else ():
         if tool_call_id is not None and members_of(message).get("tool_call_id") == tool_call_id:
-            return told_by(message)
+            return read_tool_message(message)
     return None
 
 

@@ -11,7 +11,7 @@ from coagent_langchain.capture.content import members_of, tool_calls_of
 from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Run
-from coagent_langchain.capture.tools import failure_text, told_by
+from coagent_langchain.capture.tools import failure_text, read_tool_message
 from coagent_langchain.capture.updates import messages_in
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.wire import JsonObject
@@ -38,7 +38,7 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
                         calls.ran(call_id)
                 continue
             if run := _called(recorder, node, node, message, messages):
-                found = told_by(message)
+                found = read_tool_message(message)
                 error = failure_text(found.result["output"]) if failed else None
                 outcome = "not run" if failed else "answered by node"
                 recorder.tool_ended(run, found.result, success=not failed, error=error, meta={"outcome": outcome})
@@ -52,7 +52,7 @@ def log_answers_to_model(recorder: Recorder, failures: Failures, model: Run, mes
     answers = list(takewhile(_is_answer, reversed(messages)))
     for message in reversed(answers):
         if run := _called(recorder, model, model.parent, message, messages):
-            found = told_by(message)
+            found = read_tool_message(message)
             if found.failed:
                 failures.handled(run, found, _BY_APPLICATION)
             else:
