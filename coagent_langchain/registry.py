@@ -14,12 +14,12 @@ from collections.abc import Callable
 from coagent_langchain.delivery import Delivery
 from coagent_langchain.errors import guard
 from coagent_langchain.latest import keep_latest
-from coagent_langchain.living import Living
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.session import Session
 from coagent_langchain.session_state import MAX_REPORTED, SessionState
 from coagent_langchain.unended import SILENT_MS
+from coagent_langchain.weak_collection import WeakCollection
 
 IDLE_AFTER = SILENT_MS / 1000  # seconds without an event after which a session ends by itself
 ABANDONED_AFTER = 24 * 3600.0  # the same while runs of it are still open
@@ -41,7 +41,7 @@ class Sessions:
         self._room = 0
         self.keeps_reported = False  # only on demand: an exception keeps its frames alive
         self.reported: deque[BaseException] = deque(maxlen=MAX_REPORTED)
-        self._sweepers: Living[Sweeper] = Living()
+        self._sweepers: WeakCollection[Sweeper] = WeakCollection()
 
     def get(self, session_id: str, outlet: Outlet, *, after_prompt: int = 0) -> Session:
         """The open session with that id, or a new one; it continues after the last prompt that the server has."""
@@ -173,7 +173,7 @@ class Sweeper:
 
 
 _by_delivery: dict[int, tuple[weakref.ref[Delivery], Sessions]] = {}  # by id: equal deliveries are distinct
-_watched: Living[Sessions] = Living()
+_watched: WeakCollection[Sessions] = WeakCollection()
 _thread: threading.Thread | None = None
 
 

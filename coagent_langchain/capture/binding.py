@@ -13,12 +13,12 @@ from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.root import Root
 from coagent_langchain.checks import new_session_id
-from coagent_langchain.living import renewed_after_fork
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sessions
 from coagent_langchain.session import Session
 from coagent_langchain.texts import fingerprint
+from coagent_langchain.weak_collection import renewed_after_fork
 from coagent_langchain.wire import JsonObject
 
 UNKNOWN = object()  # inputs that no hook has reported, or not yet

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Living(Generic[T]):
+class WeakCollection(Generic[T]):
     """A collection of weakly referenced objects; iteration yields those that are still alive.
 
     `weakref.WeakSet` will not do: iteration raises when another thread adds to it (Python 3.11).
@@ -35,9 +35,9 @@ class Living(Generic[T]):
                 yield each
 
 
-def renewed_after_fork(renew: Callable[[T], None]) -> Living[T]:
-    """Make a `Living` whose objects are renewed in a forked child, because what they hold belongs to the parent."""
-    living: Living[T] = Living()
+def renewed_after_fork(renew: Callable[[T], None]) -> WeakCollection[T]:
+    """Make a collection whose objects are renewed in a forked child, because what they hold belongs to the parent."""
+    living: WeakCollection[T] = WeakCollection()
 
     def renew_all() -> None:
         for each in living:

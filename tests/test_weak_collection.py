@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from coagent_langchain.living import Living, renewed_after_fork
+from coagent_langchain.weak_collection import WeakCollection, renewed_after_fork
 
 
 class Kept:
@@ -21,7 +21,7 @@ class Kept:
 
 def test_what_is_gone_is_forgotten_at_once() -> None:
     """A program that creates a handler for each request does not accumulate references."""
-    living: Living[Kept] = Living()
+    living: WeakCollection[Kept] = WeakCollection()
     kept = Kept()
     living.add(kept)
     for _ in range(100):
