@@ -69,13 +69,13 @@ def test_log_says_later_what_it_had_no_line_for(
 ) -> None:
     """One line a minute reports all events that will not arrive, and the latest reasons."""
     told = notices.Notices("here")
-    told.wrong("no answer", 3)
+    told.report_problem("no answer", 3)
     for number in range(3):
-        told.gone(number + 1, "rejected", str(number))
-    told.gone(2, "lost", "a file")
+        told.report_losses(number + 1, "rejected", str(number))
+    told.report_losses(2, "lost", "a file")
     monkeypatch.setattr(notices, "INTERVAL_S", 0.0)
-    told.wrong("no answer", 4)
-    told.wrong("no answer", 4)
+    told.report_problem("no answer", 4)
+    told.report_problem("no answer", 4)
 
     assert [message.removeprefix("delivery to here: no answer; ") for message in caplog.messages] == [
         "3 events waiting", "4 events waiting; 6 events rejected: 2; 2 events lost: a file", "4 events waiting",

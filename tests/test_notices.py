@@ -16,12 +16,12 @@ WHERE = "http://localhost:3000/api/v1"
 def test_program_says_at_its_end_what_has_not_arrived(kept: bool, see: str) -> None:
     """And by which commands to see or send it, unless rejected events are not kept."""
     notices = Notices(WHERE)
-    notices.wrong("refused", 2)
-    notices.gone(1, "rejected", "bad")
-    notices.gone(3, "lost", "a file was removed")
-    notices.last(4)
+    notices.report_problem("refused", 2)
+    notices.report_losses(1, "rejected", "bad")
+    notices.report_losses(3, "lost", "a file was removed")
+    notices.report_final_losses(4)
 
-    assert notices.left(2, kept) == [
+    assert notices.describe_unsent(2, kept) == [
         f"2 events waiting for {WHERE} (refused); to send them later: coagent-langchain spool flush",
         f"1 event for {WHERE} rejected: bad{see}",
         f"3 events for {WHERE} lost: a file was removed",
@@ -32,12 +32,12 @@ def test_program_says_at_its_end_what_has_not_arrived(kept: bool, see: str) -> N
 def test_program_whose_server_is_right_again_names_no_problem() -> None:
     """What waits then has only not been sent yet."""
     notices = Notices(WHERE)
-    notices.wrong("refused", 2)
-    notices.right(5)
-    nothing = notices.left(0, kept=True)
-    notices.last(1)
+    notices.report_problem("refused", 2)
+    notices.report_recovery(5)
+    nothing = notices.describe_unsent(0, kept=True)
+    notices.report_final_losses(1)
 
-    assert (nothing, notices.left(1, kept=True)) == ([], [
+    assert (nothing, notices.describe_unsent(1, kept=True)) == ([], [
         f"1 event waiting for {WHERE}; to send them later: coagent-langchain spool flush",
         f"1 event for {WHERE} lost at exit: the server has not responded",
     ])  # fmt: skip
@@ -49,11 +49,11 @@ def test_folder_that_goes_and_comes_back_is_told_once_each(tmp_path: Path, caplo
     notices, spool = Notices(WHERE), spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
     for _ in range(2):
-        notices.news_of(spool)
+        notices.report_spool_changes(spool)
     (tmp_path / "d").unlink()
     spool.return_to_folder()
     for _ in range(2):
-        notices.news_of(spool)
+        notices.report_spool_changes(spool)
 
     assert [message.partition(": ")[2][:31] for message in caplog.messages] == [
         "the spool folder cannot be used", "the spool folder can be used ag",

@@ -25,13 +25,13 @@ class Notices:
         self._without_folder = False
         self._another_token = False
 
-    def wrong(self, problem: str, waiting: int) -> None:
+    def report_problem(self, problem: str, waiting: int) -> None:
         """Report a problem, and how many events are waiting; 0 if only those of ended processes are."""
         self._problem = problem
         what = waiting_events(waiting) if waiting else "events of ended programs are waiting"
         self._problem_told |= self._say(f"{problem}; {what}")
 
-    def gone(self, count: int, how: str, why: str) -> None:
+    def report_losses(self, count: int, how: str, why: str) -> None:
         """Report that more events will not arrive, with the next message if the rate limit forbids one now.
 
         `how` is what happened to them, `why` the reason for the latest.
@@ -39,7 +39,7 @@ class Notices:
         self._gone[how] = (self._gone.get(how, (0, ""))[0] + count, why)
         self._say()
 
-    def news_of(self, spool: Spool) -> None:
+    def report_spool_changes(self, spool: Spool) -> None:
         """Report changes in the spool: losses, and once each, that its folder cannot be used or can be used again."""
         if spool.fallback and not self._without_folder:
             warn("delivery to %s: the spool folder cannot be used (%s); events do not outlive this process "
@@ -54,9 +54,9 @@ class Notices:
             (spool.lost, "lost", "a file was removed from the spool"),
         ):
             if (more := total - self._gone.get(how, (0, ""))[0]) > 0:
-                self.gone(more, how, why)
+                self.report_losses(more, how, why)
 
-    def last(self, unkept: int) -> None:
+    def report_final_losses(self, unkept: int) -> None:
         """Report the losses not reported yet: the process ends, and with it those waiting events that are not kept."""
         if unkept:
             self._gone["lost at exit"] = unkept, self._problem or "the server has not responded"
@@ -84,7 +84,7 @@ class Notices:
                  "including those already waiting; unless it renews the former one, give each tenant its "
                  "own spool_dir", self._destination)  # fmt: skip
 
-    def right(self, delivered: int) -> None:
+    def report_recovery(self, delivered: int) -> None:
         """Report that the server accepts events again, and how many in total, if a problem was reported."""
         self._problem = ""
         if self._problem_told:
@@ -92,7 +92,7 @@ class Notices:
             what = "; ".join((f"{counted(delivered, 'event')} delivered so far", *self._losses()))
             warn("delivery to %s works again: %s", self._destination, what)
 
-    def left(self, waiting: int, kept: bool) -> list[str]:
+    def describe_unsent(self, waiting: int, kept: bool) -> list[str]:
         """Describe the events that the server has not accepted, for a command to print at its end.
 
         Of those waiting, only the ones that outlive the process count; `kept` is whether rejected ones do.

@@ -95,13 +95,13 @@ class SpooledDelivery:
 
     def tell_losses(self) -> None:
         """Log which events will not arrive, unless already logged. The process ends."""
-        self._notices.news_of(self._spool)
-        self._notices.last(self._spool.unkept)
+        self._notices.report_spool_changes(self._spool)
+        self._notices.report_final_losses(self._spool.unkept)
 
     def left(self) -> list[str]:
         """Describe what the server has not accepted, after `tell_losses`; empty if it has accepted everything."""
         kept = self._folder is not None and not self._spool.fallback
-        return self._notices.left(self._spool.waiting - self._spool.unkept, kept)
+        return self._notices.describe_unsent(self._spool.waiting - self._spool.unkept, kept)
 
     def _after_fork(self) -> None:
         """Start afresh in the child: existing entries, files, threads and locks are the parent's."""

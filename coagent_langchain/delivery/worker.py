@@ -142,7 +142,7 @@ class Worker:
 
     @guard
     def _cycle(self) -> bool:
-        self._notices.news_of(self._spool)
+        self._notices.report_spool_changes(self._spool)
         self._measure()
         if self._sender.busy or self._load():
             step = self._sender.step()
@@ -230,7 +230,7 @@ class Worker:
             progress.put(None)
         if step.rejected:
             why = next(iter(step.verdict.refused.values()), step.verdict.reason)
-            self._notices.gone(step.rejected, "rejected", why)
+            self._notices.report_losses(step.rejected, "rejected", why)
         if step.verdict.again:
             self._tell(step.verdict.reason)
             self.retried += 1
@@ -239,7 +239,7 @@ class Worker:
             self._wait(max(backoff(self._attempt), pause, step.verdict.wait), patient=step.verdict.wait > 0)
         elif step.stored:
             self._attempt = 0
-            self._notices.right(self.acknowledged)
+            self._notices.report_recovery(self.acknowledged)
 
     def _wait(self, seconds: float, patient: bool = False) -> None:
         """Wait; `flush` and `close` cut it short, or only `close` if the server asked for the wait (`patient`)."""
@@ -259,4 +259,4 @@ class Worker:
         return wakened
 
     def _tell(self, problem: str) -> None:
-        self._notices.wrong(problem, self._spool.waiting)
+        self._notices.report_problem(problem, self._spool.waiting)
