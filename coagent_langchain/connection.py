@@ -14,7 +14,7 @@ import orjson
 from coagent_langchain.config import public_url
 from coagent_langchain.delivery.backoff import MAX_S, backoff
 from coagent_langchain.delivery.transport import surroundings, what_failed, without_token
-from coagent_langchain.delivery.verdict import Outcome, hint, may_pass, redirect
+from coagent_langchain.delivery.verdict import Reply, hint, may_pass, redirect
 from coagent_langchain.errors import CoagentClientError, logger
 from coagent_langchain.texts import counted
 
@@ -89,20 +89,20 @@ class Connection:
         request, session = self._prepared(method, path, **content), self._connected()
         environment = surroundings(session, f"{request.url}")
         for attempt in itertools.count():
-            outcome = self._send(session, request, environment)
-            status = outcome.status
+            reply = self._send(session, request, environment)
+            status = reply.status
             if self._debug:
-                logger.debug("%s %s: %s (try %d)", method, path, status or outcome.body, attempt + 1)
+                logger.debug("%s %s: %s (try %d)", method, path, status or reply.body, attempt + 1)
             if status is not None and status < 300:
                 with contextlib.suppress(ValueError):
-                    return orjson.loads(outcome.body), outcome.body
-            pause = max(backoff(attempt, self._backoff), min(outcome.wait, MAX_S))
+                    return orjson.loads(reply.body), reply.body
+            pause = max(backoff(attempt, self._backoff), min(reply.wait, MAX_S))
             if not may_pass(status) or attempt >= retries or self._closed.wait(pause):
                 break
         tries = f"{counted(attempt + 1, 'try')} in {time.monotonic() - started:.1f} s"
         raise CoagentClientError(
-            f"{method} {self.base_url}{path} failed after {tries}: {_reason(outcome)}",
-            status=status, attempts=attempt + 1, answer=outcome.answer,
+            f"{method} {self.base_url}{path} failed after {tries}: {_reason(reply)}",
+            status=status, attempts=attempt + 1, answer=reply.answer,
         )  # fmt: skip
 
     def _prepared(self, method: str, path: str, **content: Any) -> requests.PreparedRequest:
@@ -116,17 +116,15 @@ class Connection:
         # Prepared without the session, which would replace the token with a .netrc entry.
         return requests.Request(method, self._address + path, headers=headers, **content).prepare()
 
-    def _send(
-        self, session: requests.Session, request: requests.PreparedRequest, environment: dict[str, Any]
-    ) -> Outcome:
+    def _send(self, session: requests.Session, request: requests.PreparedRequest, environment: dict[str, Any]) -> Reply:
         try:
             answer = session.send(request, timeout=self._timeout, allow_redirects=False, **environment)
         except (OSError, ValueError) as error:  # those of requests are OSErrors; a redirect may lead to no address
-            return Outcome(None, without_token(what_failed(error), self._token))
+            return Reply(None, without_token(what_failed(error), self._token))
         text = redirect(answer.headers["Location"]) if answer.is_redirect else answer.text
         if request.method == "POST" or answer.status_code >= 300:  # a successful read returns what was logged
             text = without_token(text, self._token)
-        return Outcome(answer.status_code, text, answer.headers.get("Retry-After"))
+        return Reply(answer.status_code, text, answer.headers.get("Retry-After"))
 
     def _connected(self) -> requests.Session:
         import requests
@@ -139,8 +137,8 @@ class Connection:
             return self._session
 
 
-def _reason(outcome: Outcome) -> str:
+def _reason(reply: Reply) -> str:
     """Why a response is not usable, and what to do about it."""
-    if outcome.status is not None and outcome.status < 300:
-        return f"HTTP {outcome.status}, but not JSON; is it a CoAgent server?"
-    return outcome.reason + hint(outcome.status, outcome.reason)
+    if reply.status is not None and reply.status < 300:
+        return f"HTTP {reply.status}, but not JSON; is it a CoAgent server?"
+    return reply.reason + hint(reply.status, reply.reason)

@@ -21,7 +21,7 @@ import trustme
 
 from coagent_langchain.delivery.segment import BATCH_BYTES
 from coagent_langchain.delivery.transport import KEPT_S, Transport
-from coagent_langchain.delivery.verdict import Meaning, Outcome, Verdict, judge
+from coagent_langchain.delivery.verdict import Meaning, Reply, Verdict, judge
 from coagent_langchain.server import launch
 from tests.delivery_parts import TOKEN, line
 from tests.faulty_server import Answer, FaultyServer
@@ -40,9 +40,9 @@ MATRIX = {
 def test_status_matrix(status: int, meaning: Meaning) -> None:
     """Each status has one meaning for a batch."""
     with FaultyServer(lambda request: Answer(status, b"" if status in (204, 301) else b"{}")) as server:
-        outcome = Transport(server.base_url).post(b"[{},{}]")
+        reply = Transport(server.base_url).post(b"[{},{}]")
 
-    assert (outcome.status, judge(outcome, 2).meaning) == (status, meaning)
+    assert (reply.status, judge(reply, 2).meaning) == (status, meaning)
 
 
 def test_connection_that_has_rested_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_every_status_means_what_the_docs_say() -> None:
         for named in re.findall(r"(?<!other )\b\d(?:\d\d|xx)\b", cell):
             table |= dict.fromkeys(range(int(named.replace("x", "0")), int(named.replace("x", "9")) + 1), meaning)
 
-    assert {status: judge(Outcome(status, "{}"), 2).meaning for status in range(100, 600)} == table
+    assert {status: judge(Reply(status, "{}"), 2).meaning for status in range(100, 600)} == table
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_every_status_means_what_the_docs_say() -> None:
 )
 def test_success_is_what_the_body_says(body: str, meaning: Meaning) -> None:
     """A 200 counts only if the body does not contradict it."""
-    assert judge(Outcome(200, body), 2).meaning is meaning
+    assert judge(Reply(200, body), 2).meaning is meaning
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_success_is_what_the_body_says(body: str, meaning: Meaning) -> None:
 )
 def test_address_with_http_for_a_port_with_tls_refuses_no_entry(said: str) -> None:
     """Such a server responds with 400, as to invalid entries, but it is the address that is wrong."""
-    verdict = judge(Outcome(400, said), 2)
+    verdict = judge(Reply(400, said), 2)
     advice = " (the server uses TLS: its address begins with https://, not http://)"
 
     assert (verdict.meaning, verdict.reason.endswith(advice)) == (Meaning.PAUSE, True)
@@ -108,7 +108,7 @@ def test_address_with_http_for_a_port_with_tls_refuses_no_entry(said: str) -> No
 @pytest.mark.parametrize("status", [400, 409, 418, 422])
 def test_page_refuses_no_entry(status: int) -> None:
     """A proxy's page says nothing about the entries, whatever its status."""
-    verdict = judge(Outcome(status, "\n<html>No required SSL certificate was sent</html>"), 1)
+    verdict = judge(Reply(status, "\n<html>No required SSL certificate was sent</html>"), 1)
 
     assert verdict == Verdict(
         Meaning.PAUSE,
@@ -122,45 +122,45 @@ def test_named_entries_are_taken_from_the_answer() -> None:
     named = r'{"index": 0}, {"index": 2, "field": "event_id", "message": "is\n\u001b[1mmissing"}'
     body = f'{{"errors": [{named}, {{"index": 3}}, {{"index": -1}}, {{"index": "1"}}, 7]}}'
 
-    assert judge(Outcome(400, body), 3).refused == {0: "refused", 2: "event_id: is [1mmissing"}
+    assert judge(Reply(400, body), 3).refused == {0: "refused", 2: "event_id: is [1mmissing"}
 
 
 def test_answer_that_leaves_everything_waiting_keeps_its_status() -> None:
     """A command's advice depends on it: a page without a reason is not an absent server."""
-    answers = [Outcome(200, "<html>"), Outcome(302), Outcome(401, "{}"), Outcome(503), Outcome(None, "refused")]
+    answers = [Reply(200, "<html>"), Reply(302), Reply(401, "{}"), Reply(503), Reply(None, "refused")]
 
     assert [judge(answer, 2).status for answer in answers] == [200, 302, 401, 503, None]
 
 
-@pytest.mark.parametrize(("outcome", "reason"), [
-    (Outcome(502, "<html>\r\n<style>a {\n}</style><h1>Bad\nGateway</h1>\r\n<hr>nginx"), "HTTP 502: Bad Gateway nginx"),
-    (Outcome(502, f"<title>Bad Gateway</title><svg {'d' * 2000}></svg>"), "HTTP 502: Bad Gateway"),
-    (Outcome(502, f"<title>Bad Gateway</title><style>{'a {}' * 500}</style>"), "HTTP 502: Bad Gateway"),
-    (Outcome(500, '{"message": "a\\nb"}'), "HTTP 500: a b"),
-    (Outcome(500, "1 <b> 2"), "HTTP 500: 1 <b> 2"),
-    (Outcome(500, "\x1b[31mred\u202e"), "HTTP 500: [31mred"),
-    (Outcome(404, "<title></title>"), "HTTP 404: no reason given (does base_url end with /api/v1?)"),
-    (Outcome(401, "no"), "HTTP 401: no (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
-    (Outcome(401, "<h1>401 Authorization Required</h1>"), "HTTP 401: 401 Authorization Required "
+@pytest.mark.parametrize(("reply", "reason"), [
+    (Reply(502, "<html>\r\n<style>a {\n}</style><h1>Bad\nGateway</h1>\r\n<hr>nginx"), "HTTP 502: Bad Gateway nginx"),
+    (Reply(502, f"<title>Bad Gateway</title><svg {'d' * 2000}></svg>"), "HTTP 502: Bad Gateway"),
+    (Reply(502, f"<title>Bad Gateway</title><style>{'a {}' * 500}</style>"), "HTTP 502: Bad Gateway"),
+    (Reply(500, '{"message": "a\\nb"}'), "HTTP 500: a b"),
+    (Reply(500, "1 <b> 2"), "HTTP 500: 1 <b> 2"),
+    (Reply(500, "\x1b[31mred\u202e"), "HTTP 500: [31mred"),
+    (Reply(404, "<title></title>"), "HTTP 404: no reason given (does base_url end with /api/v1?)"),
+    (Reply(401, "no"), "HTTP 401: no (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
+    (Reply(401, "<h1>401 Authorization Required</h1>"), "HTTP 401: 401 Authorization Required "
      "(a proxy in front asks for a password: https://user:password@… in the server's address)"),
-    (Outcome(413, "<h1>413 Request Entity Too Large</h1>"), "HTTP 413: 413 Request Entity Too Large "
+    (Reply(413, "<h1>413 Request Entity Too Large</h1>"), "HTTP 413: 413 Request Entity Too Large "
      "(a proxy in front refuses bodies of this size: nginx needs client_max_body_size 10m)"),
-    (Outcome(413, '{"message": "a body has at most 9 bytes"}'), "HTTP 413: a body has at most 9 bytes"),
-    (Outcome(502, "ProxyError: refused"), "HTTP 502: ProxyError: refused"),
-    (Outcome(None, "ConnectionError: refused"), "ConnectionError: refused"),
-    (Outcome(None, "ProxyError: refused"), "ProxyError: refused "
+    (Reply(413, '{"message": "a body has at most 9 bytes"}'), "HTTP 413: a body has at most 9 bytes"),
+    (Reply(502, "ProxyError: refused"), "HTTP 502: ProxyError: refused"),
+    (Reply(None, "ConnectionError: refused"), "ConnectionError: refused"),
+    (Reply(None, "ProxyError: refused"), "ProxyError: refused "
      "(HTTP_PROXY or HTTPS_PROXY sets the proxy, NO_PROXY the servers to reach without it)"),
-    (Outcome(None, "SSLError: [SSL: WRONG_VERSION_NUMBER]"), "SSLError: [SSL: WRONG_VERSION_NUMBER] "
+    (Reply(None, "SSLError: [SSL: WRONG_VERSION_NUMBER]"), "SSLError: [SSL: WRONG_VERSION_NUMBER] "
      "(the server does not use TLS: its address begins with http://, not https://)"),
 ])  # fmt: skip
-def test_reason_is_one_line_that_says_what_to_do(outcome: Outcome, reason: str) -> None:
+def test_reason_is_one_line_that_says_what_to_do(reply: Reply, reason: str) -> None:
     """A page is reduced to its text; if the mistake is clear, the remedy follows."""
-    assert judge(outcome, 2).reason == reason
+    assert judge(reply, 2).reason == reason
 
 
 def test_conflict_on_one_entry_means_stored_before() -> None:
     """A 409 says nothing about the entries of a batch, but that a single entry is already stored."""
-    assert [judge(Outcome(409), count).meaning for count in (1, 2)] == [Meaning.STORED, Meaning.REFUSED]
+    assert [judge(Reply(409), count).meaning for count in (1, 2)] == [Meaning.STORED, Meaning.REFUSED]
 
 
 @pytest.mark.parametrize(
@@ -183,39 +183,39 @@ def test_retry_after_in_both_forms(header: str | None, seconds: float, monkeypat
     """Seconds and dates are read, anything else is ignored, and the maximum is five minutes."""
     monkeypatch.setattr(time, "time", NOW.timestamp)
 
-    assert Outcome(503, retry_after=header).wait == seconds
+    assert Reply(503, retry_after=header).wait == seconds
 
 
-def test_refused_connection_is_an_outcome() -> None:
-    """A refused connection is an outcome to retry, not an exception."""
+def test_refused_connection_is_a_reply() -> None:
+    """A refused connection is a reply to retry, not an exception."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
 
-    outcome = Transport(f"http://127.0.0.1:{port}/api/v1").post(b"{}")
+    reply = Transport(f"http://127.0.0.1:{port}/api/v1").post(b"{}")
 
-    assert (outcome.status, "refused" in outcome.body) == (None, True)
+    assert (reply.status, "refused" in reply.body) == (None, True)
 
 
-def test_reset_is_an_outcome() -> None:
-    """A connection reset during the request is an outcome to retry."""
+def test_reset_is_a_reply() -> None:
+    """A connection reset during the request is a reply to retry."""
     with FaultyServer(lambda request: Answer(None)) as server:
-        outcome = Transport(server.base_url).post(b"{}")
+        reply = Transport(server.base_url).post(b"{}")
 
-    assert (outcome.status, judge(outcome, 1).meaning) == (None, Meaning.RETRY)
+    assert (reply.status, judge(reply, 1).meaning) == (None, Meaning.RETRY)
 
 
-def test_silence_is_an_outcome() -> None:
-    """No response within the timeout is an outcome to retry."""
+def test_silence_is_a_reply() -> None:
+    """No response within the timeout is a reply to retry."""
     with FaultyServer(lambda request: Answer(hangs=True)) as server:
         transport = Transport(server.base_url)
         transport.timeout = (1.0, 0.1)
-        outcome = transport.post(b"{}")
+        reply = transport.post(b"{}")
 
-    assert (outcome.status, outcome.body) == (None, "ReadTimeout: timed out")
+    assert (reply.status, reply.body) == (None, "ReadTimeout: timed out")
 
 
-def outcome_of(said: bytes) -> Outcome:
-    """The outcome of a post to a server that says this, whatever it is asked, and hangs up."""
+def reply_to(said: bytes) -> Reply:
+    """The reply of a post to a server that says this, whatever it is asked, and hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def answer() -> None:
@@ -229,19 +229,19 @@ def outcome_of(said: bytes) -> Outcome:
         return Transport(f"http://127.0.0.1:{listening.getsockname()[1]}/api/v1").post(b"{}")
 
 
-def test_something_that_is_no_http_is_an_outcome() -> None:
-    """Garbage instead of HTTP is an outcome to retry; the reason has its beginning, on one line."""
-    verdict = judge(outcome_of(b"220 mail.example.org ESMTP " + b"x" * 10_000 + b"\r\n"), 1)
+def test_something_that_is_no_http_is_a_reply() -> None:
+    """Garbage instead of HTTP is a reply to retry; the reason has its beginning, on one line."""
+    verdict = judge(reply_to(b"220 mail.example.org ESMTP " + b"x" * 10_000 + b"\r\n"), 1)
 
     assert (verdict.meaning, verdict.reason[:45]) == (Meaning.RETRY, "ConnectionError: 220 mail.example.org ESMTP x")
     assert (len(verdict.reason), verdict.reason.isprintable()) == (300, True)
 
 
-def test_answer_that_is_cut_short_is_an_outcome() -> None:
+def test_answer_that_is_cut_short_is_a_reply() -> None:
     """What is missing may be the refusal of an entry, so it acknowledges nothing."""
-    outcome = outcome_of(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+    reply = reply_to(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
 
-    assert outcome == Outcome(None, "ProtocolError: IncompleteRead(1 bytes read, 99 more expected)")
+    assert reply == Reply(None, "ProtocolError: IncompleteRead(1 bytes read, 99 more expected)")
 
 
 def test_time_to_connect_does_not_limit_the_upload() -> None:
@@ -261,9 +261,9 @@ def test_time_to_connect_does_not_limit_the_upload() -> None:
         little = (socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)  # else the system takes the whole batch at once
         transport._adapter.poolmanager.connection_pool_kw["socket_options"] = [little]
         transport.timeout = (1.0, 20.0)
-        outcome = transport.post(b"[", b"x" * BATCH_BYTES, b"]")
+        reply = transport.post(b"[", b"x" * BATCH_BYTES, b"]")
 
-    assert outcome == Outcome(200, "{}")
+    assert reply == Reply(200, "{}")
 
 
 def test_request_says_that_it_is_json() -> None:
@@ -287,9 +287,9 @@ def test_answer_that_a_proxy_has_compressed_is_read() -> None:
     """nginx compresses with `gzip on` if JSON is among its types."""
     body = gzip.compress(b'{"success": true}')
     with FaultyServer(lambda request: Answer(200, body, {"Content-Encoding": "gzip"})) as server:
-        outcome = Transport(server.base_url).post(b"{}")
+        reply = Transport(server.base_url).post(b"{}")
 
-    assert outcome == Outcome(200, '{"success": true}')
+    assert reply == Reply(200, '{"success": true}')
 
 
 def test_redirect_is_not_followed() -> None:
@@ -297,19 +297,19 @@ def test_redirect_is_not_followed() -> None:
     with FaultyServer() as elsewhere:
         location = {"Location": f"{elsewhere.base_url}/logs"}
         with FaultyServer(lambda request: Answer(307, headers=location)) as server:
-            outcome = Transport(server.base_url, TOKEN).post(b"{}")
+            reply = Transport(server.base_url, TOKEN).post(b"{}")
 
-    assert (outcome.status, elsewhere.requests) == (307, [])
+    assert (reply.status, elsewhere.requests) == (307, [])
 
 
 def test_redirect_is_told_without_its_query() -> None:
     """The reason has the redirect's address, such as https:// for http://; a query may contain secrets."""
     location = {"Location": "https://logs.example.org/api/v1/logs?state=secret#there"}
     with FaultyServer(lambda request: Answer(308, headers=location)) as server:
-        outcome = Transport(server.base_url).post(b"{}")
+        reply = Transport(server.base_url).post(b"{}")
 
     told = "it redirects to https://logs.example.org/api/v1/logs, and redirects are not followed"
-    assert outcome == Outcome(308, told)
+    assert reply == Reply(308, told)
 
 
 class _Endless(BaseHTTPRequestHandler):
@@ -330,17 +330,17 @@ def test_redirect_is_not_followed_halfway() -> None:
     """Its address may be no address, and its body have no end, which would fill the application's memory."""
     with HTTPServer(("127.0.0.1", 0), _Endless) as server:
         threading.Thread(target=server.handle_request).start()
-        outcome = Transport(f"http://127.0.0.1:{server.server_port}/api/v1").post(b"{}")
+        reply = Transport(f"http://127.0.0.1:{server.server_port}/api/v1").post(b"{}")
 
-    assert outcome == Outcome(302, "it redirects to http://[not an address, and redirects are not followed")
+    assert reply == Reply(302, "it redirects to http://[not an address, and redirects are not followed")
 
 
 def test_token_does_not_come_back_in_an_outcome() -> None:
     """A token that the server repeats does not get into a reason or a log line."""
     with FaultyServer(lambda request: Answer(401, f"bad token {TOKEN}".encode())) as server:
-        outcome = Transport(server.base_url, TOKEN).post(b"{}")
+        reply = Transport(server.base_url, TOKEN).post(b"{}")
 
-    assert outcome == Outcome(401, "bad token ***")
+    assert reply == Reply(401, "bad token ***")
 
 
 @pytest.mark.parametrize("token", ["t", "true", "1"])
@@ -369,9 +369,9 @@ def test_unknown_certificate_is_not_accepted(secured: tuple[str, str], monkeypat
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
 
-    outcome = Transport(secured[0]).post(b"{}")
+    reply = Transport(secured[0]).post(b"{}")
 
-    assert (outcome.status, outcome.body.partition(":")[0]) == (None, "SSLError")
+    assert (reply.status, reply.body.partition(":")[0]) == (None, "SSLError")
 
 
 @pytest.mark.parametrize("bundle", ["", "/missing.pem", __file__])
@@ -398,9 +398,9 @@ def test_proxy_by_the_usual_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://user:hush@127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "")
 
-    outcome = Transport("http://coagent.example/api/v1").post(b"{}")
+    reply = Transport("http://coagent.example/api/v1").post(b"{}")
 
-    assert (outcome.body.partition(":")[0], "hush" in outcome.body) == ("ProxyError", False)
+    assert (reply.body.partition(":")[0], "hush" in reply.body) == ("ProxyError", False)
 
 
 @pytest.mark.parametrize(
@@ -419,9 +419,9 @@ def test_no_proxy_leads_to_this_machine(host: str, monkeypatch: pytest.MonkeyPat
     """This holds even if only `HTTP_PROXY` is set: the proxy's localhost is another machine."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with FaultyServer() as server:
-        outcome = Transport(server.base_url.replace("127.0.0.1", host)).post(b"{}")
+        reply = Transport(server.base_url.replace("127.0.0.1", host)).post(b"{}")
 
-    assert outcome.status == 200
+    assert reply.status == 200
 
 
 def test_package_import_stays_light() -> None:

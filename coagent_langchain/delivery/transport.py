@@ -1,4 +1,4 @@
-"""POST requests to the server; each returns an `Outcome` and never raises."""
+"""POST requests to the server; each returns a `Reply` and never raises."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from coagent_langchain.config import is_loopback
-from coagent_langchain.delivery.verdict import Outcome, redirect
+from coagent_langchain.delivery.verdict import Reply, redirect
 
 if TYPE_CHECKING:
     import requests
@@ -72,7 +72,7 @@ class Transport:
             if connection is not None:
                 connection.close()  # it reconnects by itself
 
-    def post(self, *body: bytes | bytearray) -> Outcome:
+    def post(self, *body: bytes | bytearray) -> Reply:
         """Send the parts of a body, which together are JSON, and wait for the response."""
         request, token = self._request.copy(), self.token
         if token:
@@ -91,10 +91,10 @@ class Transport:
                 answer.close()
                 self._used = time.monotonic()
         except self._failures as error:
-            return Outcome(None, without_token(what_failed(error), token))
+            return Reply(None, without_token(what_failed(error), token))
         if answer.is_redirect:
             text = redirect(answer.headers["Location"])
-        return Outcome(answer.status_code, without_token(text, token), answer.headers.get("Retry-After"))
+        return Reply(answer.status_code, without_token(text, token), answer.headers.get("Retry-After"))
 
 
 def _pieces(body: tuple[bytes | bytearray, ...]) -> list[memoryview]:

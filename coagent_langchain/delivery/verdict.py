@@ -54,7 +54,7 @@ _PAGE = 2000  # characters of an answer that are examined: the gist comes first;
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Reply:
     """The result of one POST.
 
     Attributes:
@@ -129,23 +129,23 @@ class Verdict:
         return self.meaning in (Meaning.RETRY, Meaning.PAUSE)
 
 
-def judge(outcome: Outcome, count: int) -> Verdict:
+def judge(reply: Reply, count: int) -> Verdict:
     """Determine what the answer to a request with `count` entries, at least one, means."""
-    status, reason = outcome.status, outcome.reason
+    status, reason = reply.status, reply.reason
     advice = hint(status, reason)
     if status is None or may_pass(status):
-        return Verdict(Meaning.RETRY, reason + advice, wait=outcome.wait, status=status)
+        return Verdict(Meaning.RETRY, reason + advice, wait=reply.wait, status=status)
     if status < 300:
-        return _judge_success(outcome, count)
+        return _judge_success(reply, count)
     if status < 400 or status in _SETUP:
         return Verdict(Meaning.PAUSE, reason + advice, status=status)
     if status == 413:
         return Verdict(Meaning.SPLIT, reason + advice)
-    if _is_page(outcome.body) or advice:
+    if _is_page(reply.body) or advice:
         return Verdict(Meaning.PAUSE, f"{_NOT_OURS}: {reason}{advice}", status=status)
     if status == 409 and count == 1:
         return Verdict(Meaning.STORED, reason)
-    return Verdict(Meaning.REFUSED, reason, _named(outcome.answer, count))
+    return Verdict(Meaning.REFUSED, reason, _named(reply.answer, count))
 
 
 def may_pass(status: int | None) -> bool:
@@ -185,10 +185,10 @@ def hint(status: int | None, reason: str) -> str:
     return ""
 
 
-def _judge_success(outcome: Outcome, count: int) -> Verdict:
-    answer, reason = outcome.answer, outcome.reason
-    if outcome.body.strip() and answer is None:
-        return Verdict(Meaning.PAUSE, f"{_NOT_OURS}: {reason}", status=outcome.status)
+def _judge_success(reply: Reply, count: int) -> Verdict:
+    answer, reason = reply.answer, reply.reason
+    if reply.body.strip() and answer is None:
+        return Verdict(Meaning.PAUSE, f"{_NOT_OURS}: {reason}", status=reply.status)
     refused = _named(answer, count)
     if refused or (isinstance(answer, dict) and answer.get("success") is False):
         return Verdict(Meaning.REFUSED, reason, refused)
