@@ -13,8 +13,8 @@ import orjson
 
 from coagent_langchain.config import public_url
 from coagent_langchain.delivery.backoff import MAX_S, backoff
-from coagent_langchain.delivery.transport import surroundings, what_failed, without_token
-from coagent_langchain.delivery.verdict import Reply, hint, may_pass, redirect
+from coagent_langchain.delivery.transport import environment_settings, what_failed, without_token
+from coagent_langchain.delivery.verdict import Reply, hint, is_retryable, redirect
 from coagent_langchain.errors import CoagentClientError, logger
 from coagent_langchain.texts import counted
 
@@ -87,7 +87,7 @@ class Connection:
             raise CoagentClientError("the client is closed; create a new one", attempts=0)
         started = time.monotonic()
         request, session = self._prepared(method, path, **content), self._connected()
-        environment = surroundings(session, f"{request.url}")
+        environment = environment_settings(session, f"{request.url}")
         for attempt in itertools.count():
             reply = self._send(session, request, environment)
             status = reply.status
@@ -97,7 +97,7 @@ class Connection:
                 with contextlib.suppress(ValueError):
                     return orjson.loads(reply.body), reply.body
             pause = max(backoff(attempt, self._backoff), min(reply.wait, MAX_S))
-            if not may_pass(status) or attempt >= retries or self._closed.wait(pause):
+            if not is_retryable(status) or attempt >= retries or self._closed.wait(pause):
                 break
         tries = f"{counted(attempt + 1, 'try')} in {time.monotonic() - started:.1f} s"
         raise CoagentClientError(

@@ -50,7 +50,7 @@ class Transport:
     def _connect(self) -> None:
         import requests
 
-        self._environment = surroundings(requests.Session(), f"{self._request.url}")
+        self._environment = environment_settings(requests.Session(), f"{self._request.url}")
         # Sending through the session would follow a redirect halfway: parse its address, and read its body to the end.
         self._adapter: Any = requests.adapters.HTTPAdapter()
         self._pool: Any = None
@@ -102,7 +102,7 @@ def _pieces(body: tuple[bytes | bytearray, ...]) -> list[memoryview]:
     return [memoryview(part)[at : at + PIECE_BYTES] for part in body for at in range(0, len(part), PIECE_BYTES)]
 
 
-def surroundings(session: requests.Session, url: str) -> dict[str, Any]:
+def environment_settings(session: requests.Session, url: str) -> dict[str, Any]:
     """Proxies and certificates for an address, from the usual variables; no proxy is used for this machine itself."""
     settings = session.merge_environment_settings(url, {}, None, None, None)
     near = is_loopback(urlsplit(url).hostname or "")

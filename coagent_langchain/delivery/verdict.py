@@ -133,7 +133,7 @@ def judge(reply: Reply, count: int) -> Verdict:
     """Determine what the answer to a request with `count` entries, at least one, means."""
     status, reason = reply.status, reply.reason
     advice = hint(status, reason)
-    if status is None or may_pass(status):
+    if status is None or is_retryable(status):
         return Verdict(Meaning.RETRY, reason + advice, wait=reply.wait, status=status)
     if status < 300:
         return _judge_success(reply, count)
@@ -148,7 +148,7 @@ def judge(reply: Reply, count: int) -> Verdict:
     return Verdict(Meaning.REFUSED, reason, _named(reply.answer, count))
 
 
-def may_pass(status: int | None) -> bool:
+def is_retryable(status: int | None) -> bool:
     """Whether the same request may succeed later; None is a request without an answer, and 1xx is not one yet."""
     return status is None or not 200 <= status < 500 or status in _RETRY
 

@@ -52,7 +52,7 @@ class Worker:
         self._dead: Iterator[Adopted] = iter(())
         self._adopted: Adopted | None = None
         self._next_look = self._next_measurement = 0.0
-        self._turn_of_the_dead = True
+        self._adopted_next = True
         self._hurry = 0
         self._attempt = 0
         self._before_stop = 0  # entries written by then
@@ -158,9 +158,9 @@ class Worker:
         They take turns because a busy program always has entries of its own.
         """
         hurried = self._spool.settled < self._hurry
-        self._turn_of_the_dead = not self._turn_of_the_dead and not hurried
+        self._adopted_next = not self._adopted_next and not hurried
         lines = bytearray()
-        if self._turn_of_the_dead or not self._spool.waiting:
+        if self._adopted_next or not self._spool.waiting:
             lines = self._read_adopted()
         if not lines and self._spool.waiting:
             lines = self._read_own()
