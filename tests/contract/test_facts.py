@@ -508,8 +508,8 @@ def test_handler_can_be_copied_and_pickled() -> None:
     again = pickle.loads(pickle.dumps(handler))
 
     def settings(of: CoagentCallbackHandler) -> tuple[object, ...]:
-        placing = of._run_starter
-        return of._binding._session_id, of._settings, of._outlet._redact, placing._components, placing._threshold
+        starter = of._run_starter
+        return of._binding._session_id, of._settings, of._outlet._redact, starter._components, starter._threshold
 
     assert copy.copy(handler) is handler
     assert copy.deepcopy({"callbacks": [handler]})["callbacks"][0] is handler

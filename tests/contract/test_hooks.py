@@ -96,7 +96,7 @@ def chain_errors(handler: CoagentCallbackHandler) -> None:
     handler.on_chain_error(KeyboardInterrupt(), run_id=run_id)
 
 
-def remarks(handler: CoagentCallbackHandler, run_id: UUID) -> None:
+def log_one(handler: CoagentCallbackHandler, run_id: UUID) -> None:
     """The hooks that only report something."""
     handler.on_chain_start({}, "q", run_id=run_id)
     handler.on_text("text", run_id=run_id)
@@ -156,7 +156,7 @@ TRIED: list[tuple[str, Callable[[Any], Any], set[str]]] = [
     ("LangGraph's interrupt", ask, {*AROUND, "component_enter", "component_exit"}),
     ("LangGraph's `Command(goto", lambda h: graph(lambda s: Command(goto="last")).invoke({"messages": []}, config(h)),
      {*AROUND, "component_enter", "component_exit"}),
-    ("`on_retry`", lambda h: remarks(h, uuid4()), AROUND),
+    ("`on_retry`", lambda h: log_one(h, uuid4()), AROUND),
     ("`on_agent_action`", lambda h: decisions(h, uuid4()), AROUND),
 ]  # fmt: skip
 

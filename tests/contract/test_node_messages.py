@@ -42,7 +42,7 @@ def test_what_stands_in_the_place_of_a_role_is_not_compared(
     assert types(log) == ["session_start", "component_enter", "component_exit", "user_input"]
 
 
-def own_words(log: MemoryDelivery) -> list[tuple[str, list[Any]]]:
+def node_messages(log: MemoryDelivery) -> list[tuple[str, list[Any]]]:
     """What each node said itself, in the order in which the nodes ended."""
     return [
         (e["target_component"]["name"], [m["content"] for m in e["output_data"]["messages"]])
@@ -83,7 +83,7 @@ def test_what_a_node_says_in_place_of_the_conversation_is_told(
     graph.add_node("model", lambda state: {"messages": [chat(calls(("pay", {}, "1"))).invoke(state["messages"])]})
     graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
-    assert own_words(log) == [("refuse", ["I may not"])]
+    assert node_messages(log) == [("refuse", ["I may not"])]
     assert [e["meta"].get("messages") for e in of_type(log, "component_exit")] == [1, 4]
     assert [e["meta"]["outcome"] for e in of_type(log, "tool_response")] == ["not run"]
 
@@ -107,7 +107,7 @@ def test_message_that_names_its_role_is_whose_it_says(log: MemoryDelivery, handl
     graph.invoke({"messages": [ChatMessage(content="Lunch?", role="user")]}, {"callbacks": [handler]})
 
     assert [e["prompt"] for e in of_type(log, "user_input")] == ["Lunch?"]
-    assert own_words(log) == [("say", ["soup"])]
+    assert node_messages(log) == [("say", ["soup"])]
 
 
 class Conversation(BaseModel):
@@ -142,7 +142,7 @@ def test_message_that_langgraph_has_given_an_id_is_the_nodes_own(
     graph = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
     graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
-    assert own_words(log) == [("say", ["a"])]
+    assert node_messages(log) == [("say", ["a"])]
 
 
 def test_words_of_a_model_that_a_node_returns_as_its_own_are_not_repeated(
@@ -156,7 +156,7 @@ def test_words_of_a_model_that_a_node_returns_as_its_own_are_not_repeated(
     graph = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
     graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
-    assert own_words(log) == []
+    assert node_messages(log) == []
 
 
 def test_what_a_node_says_is_told_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -170,7 +170,7 @@ def test_what_a_node_says_is_told_once(log: MemoryDelivery, handler: CoagentCall
     for _ in range(2):
         graph.invoke({"messages": [("user", "go")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
 
-    assert own_words(log) == [("say", ["1"]), ("say", ["3"])]
+    assert node_messages(log) == [("say", ["1"]), ("say", ["3"])]
 
 
 def keep_all(state: Any) -> dict[str, Any]:
@@ -203,7 +203,7 @@ def test_history_that_a_graph_is_given_is_not_said_again(
     run, question = (look_up | graph, "And then?") if in_chain else (graph, look_up.invoke("And then?"))
     run.invoke(question, {"callbacks": [handler]})
 
-    assert own_words(log) == []
+    assert node_messages(log) == []
 
 
 @before_model
@@ -221,7 +221,7 @@ def test_history_that_an_agent_is_given_is_not_said_again(
     config: RunnableConfig = {"callbacks": [handler], **({"run_name": run_name} if run_name else {})}
     agent.invoke({"messages": [("user", "Lunch?"), ("ai", "soup"), ("user", "And then?")]}, config)
 
-    assert own_words(log) == []
+    assert node_messages(log) == []
 
 
 def guard(state: MessagesState) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def test_node_that_replaces_a_models_answer_tells_its_own(log: MemoryDelivery, h
     for _ in range(2):
         app.invoke({"messages": [("user", "go")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
 
-    assert own_words(log) == [("guard", ["No."]), ("guard", ["No."])]
+    assert node_messages(log) == [("guard", ["No."]), ("guard", ["No."])]
 
 
 def test_node_may_say_again_what_is_in_the_history(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -247,4 +247,4 @@ def test_node_may_say_again_what_is_in_the_history(log: MemoryDelivery, handler:
     app = graph.add_edge(START, "guard").compile()
     app.invoke({"messages": [("user", "May I?"), ("ai", "No."), ("user", "Please!")]}, {"callbacks": [handler]})
 
-    assert own_words(log) == [("guard", ["No."])]
+    assert node_messages(log) == [("guard", ["No."])]
