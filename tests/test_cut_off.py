@@ -451,6 +451,60 @@ def test_graph_whose_stream_is_left_between_its_nodes_says_so(
     ]
 
 
+async def ask_in_vain(_: Any) -> Any:
+    """A step that goes on without its model's answer."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(Silent().ainvoke("q"), 0.01)
+    return {"messages": []}
+
+
+async def plan_in_vain(_: Any) -> Any:
+    """A step that goes on without the answer of another graph."""
+    graph = StateGraph(MessagesState).add_node("think", ask_for_ever).add_edge(START, "think").compile()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(graph.ainvoke({"messages": []}), 0.05)
+    return {"messages": []}
+
+
+async def ask_for_ever(_: Any) -> Any:
+    """A step that is not done before its graph is cancelled."""
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("step", [ask_in_vain, plan_in_vain])
+@pytest.mark.parametrize("outcome", ["abandoned", "cancelled"])
+def test_run_that_is_stopped_says_so_although_a_step_had_stopped_a_call_before(
+    outcome: str, step: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """That step returned, so what it stopped does not tell that the program got no answer."""
+    graph = StateGraph(MessagesState).add_node("ask", step).add_node("cook", lambda state: {"messages": []})
+    config: Any = {"callbacks": [handler]}
+    app = graph.add_edge(START, "ask").add_edge("ask", "cook").compile()
+
+    async def leave() -> None:
+        stream: Any = app.astream({"messages": []}, config, stream_mode="updates")
+        await anext(stream)
+        await stream.aclose()
+
+    async def cancel() -> None:
+        async def serve(_: Any) -> None:
+            await app.ainvoke({"messages": []})
+            working.set()
+            await asyncio.Event().wait()
+
+        working = asyncio.Event()
+        serving = asyncio.create_task(RunnableLambda(serve).with_config(run_name="LangGraph").ainvoke("q", config))
+        await working.wait()
+        serving.cancel()
+        await asyncio.wait([serving])
+
+    asyncio.run(leave() if outcome == "abandoned" else cancel())
+
+    assert [(e["output_data"]["message"], e["meta"]["outcome"]) for e in of_type(log, "info")] == [
+        (f"LangGraph was {outcome}", outcome)
+    ]
+
+
 def test_call_that_is_cut_off_holds_nothing_up(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """LangChain reports no end of a bare model that a timeout cancels: later runs decide the session's status."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import get_ident
 from typing import Any
+from weakref import ref
 
 from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.inputs import answer_text, user_text
@@ -85,7 +86,7 @@ class Endings(Sweeper):
         waits = state.pending.waits(root.thread, prompt)
         # A stream that is left at the graph's question is complete: the graph cannot go further without an answer. From
         # Python 3.13 on, the end of the event loop cancels a stream that was left.
-        if broken is None or (broken.stopped and waits and root.asked and not root.cut):
+        if broken is None or (broken.stopped and waits and root.asked and not _was_cut(root)):
             state.status = "interrupted" if waits else "completed"
             if root.framework is not None or root.asked:  # else it is no graph: what waits in its thread is another's
                 self._withdraw(root, state, waits=waits)
@@ -115,8 +116,10 @@ class Endings(Sweeper):
     def _log_stop(self, root: Root, outcome: Outcome) -> None:
         """Log that a root was stopped, if no event of what is in it does."""
         # LangChain reports the end of the calls in an abandoned stream next, with the tokens so far.
-        has_open_calls = outcome is Outcome.ABANDONED and any(run.began_in for run in list(root.open.values()))
-        if not has_open_calls and not root.cut:
+        has_open_calls = outcome is Outcome.ABANDONED and any(
+            run.began_in and _is_waited_for(run, root) for run in list(root.open.values())
+        )
+        if not has_open_calls and not _was_cut(root):
             entry = self._recorder.entry(root, EventType.INFO, {"outcome": outcome})
             entry["output_data"] = {"message": f"{root.name} was {outcome}"}
             self._recorder.outlet.emit(entry)
@@ -160,7 +163,8 @@ class Endings(Sweeper):
         here, opened = get_ident(), list(run.root.open.values())
         if isinstance(run, Root) or len(opened) <= MAX_SEARCHED:
             # Not those called in other threads: nothing stops a thread, so they end there.
-            self.close([each for each in opened if each.began_in in (0, here) and each.is_below(run)], "cancelled")
+            ends = [each for each in opened if each.began_in in (0, here) and _is_waited_for(each, run)]
+            self.close(ends, "cancelled")
 
     def sweep(self) -> None:
         """End the open runs that the tree gives up."""
@@ -197,7 +201,7 @@ class Endings(Sweeper):
             self._failures.pass_on(run, run.failures)
         self._forget_failures(run)
         if run.began_in:
-            run.root.cut = True
+            run.root.cut = ref(run)
         if outcome == "unknown":
             run.late = True  # its duration is unknown, too
             outcome = run.root.stopped or outcome
@@ -209,3 +213,22 @@ class Endings(Sweeper):
             self._recorder.component_ended(run, (), outcome)
         if isinstance(run, Root):
             self._drop(run)
+
+
+def _is_waited_for(run: Run, above: Run) -> bool:
+    """Whether `run` is below `above` and no run between them has returned without it.
+
+    One returns without a call that it stopped itself, e.g. by a tool's own time limit, or that works in the background.
+    """
+    between = run.parent
+    while between is not None and between is not above:
+        if not between.failed_ns and between.key not in run.root.open:
+            return False
+        between = between.parent
+    return between is above
+
+
+def _was_cut(root: Root) -> bool:
+    """Whether an event says that something which the root waited for was stopped."""
+    cut = None if root.cut is None else root.cut()
+    return cut is not None and (cut is root or _is_waited_for(cut, root))

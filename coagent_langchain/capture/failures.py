@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import ref
 
 from coagent_langchain.capture import ambient
 from coagent_langchain.capture.attempts import (
@@ -45,7 +46,7 @@ class Failures:
         outcome = classify(error)
         run.failed_ns = self._recorder.tree.clock()
         if outcome.stopped and run.began_in:
-            run.root.cut = True
+            run.root.cut = ref(run)
         below = run.failures or []
         beside = run.reported_beside(error)
         error_id = reported(error, below) if beside is None else beside

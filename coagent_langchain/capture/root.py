@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
+from weakref import ref
 
 from coagent_langchain.capture.run import NOTHING, Key, Run
 from coagent_langchain.pending import Question, ToolCalls
@@ -34,7 +35,7 @@ class Root(Run):
         request: in a prompt's block, its kind, its name and the fingerprint of the user's text: a later run there with
             the same request repeats it.
         stopped: `cancelled` or `abandoned`, if it was stopped from outside.
-        cut: whether an event says that something in it was stopped.
+        cut: what was stopped in it last, as an event says; weak, since that run refers to this one.
         unresolved: the ids of the errors with which it, its graph's earlier run or the run that it repeats failed.
     """
 
@@ -50,7 +51,7 @@ class Root(Run):
     answered: Mapping[str, Question] = NOTHING
     request: tuple[str, str, int] | None = None
     stopped: str | None = None
-    cut = False
+    cut: ref[Run] | None = None
     unresolved: tuple[str, ...] = ()
 
     def __init__(self, run_id: UUID, kind: str, name: str, started_ns: int, timestamp: int) -> None:
