@@ -496,6 +496,19 @@ def test_prompt_whose_run_was_stopped_between_calls_was_stopped(outcome: str) ->
     ]  # fmt: skip
 
 
+def test_call_that_ends_after_the_node_around_it_does_not_decide_how_the_prompt_ended() -> None:
+    """A node that went on without an answer was complete: the one that was cancelled afterwards is what counts."""
+    story = Story("s").ask("hello")
+    node = story.enter("plan")
+    run = story.call("plan", parent=node)
+    story.wait(10).leave(node, "plan", 10)
+    story.log("component_exit", 1, story.enter("wait"), meta={"outcome": "cancelled"})
+    story.wait(400)
+    story.answer(run, "late", 400, (0, 0), parent=node)
+
+    assert drawn(timeline(story.entries))[0] == "prompt hello cancelled"
+
+
 def test_outcome_that_the_application_logs_itself_is_not_the_prompts() -> None:
     """A cart may be abandoned, and an order cancelled: in a block after the run, or in a tool of it."""
     told = {"output_data": {"message": "closed"}, "meta": {"outcome": "cancelled"}}

@@ -156,14 +156,17 @@ def _stop_prompts(latest: list[tuple[Place, Bar]]) -> None:
 
 
 def _status(bars: list[Bar]) -> str:
-    """The status of these bars' prompt or turn: that of the last to end, if none is open, failed or waiting."""
+    """The status of these bars' prompt or turn: that of the last to end, if none is open, failed or waiting.
+
+    A call that a bar did not wait for may end after it.
+    """
     if any(bar.status == "open" for bar in bars):
         return "open"
     if any_failed(bars):
         return "error"
     if any(bar.status == "waiting" for bar in below(bars)):
         return "waiting"
-    ended = sorted(filter(_says_how_it_ended, bars), key=lambda bar: bar.last)
+    ended = sorted(filter(_says_how_it_ended, bars), key=lambda bar: bar.end or bar.last)
     return ended[-1].status if ended and ended[-1].status in STOPPED else "ok"
 
 
