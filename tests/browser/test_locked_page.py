@@ -28,7 +28,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def test_token_that_is_typed_leads_to_the_page_that_was_asked_for(page: Page) -> None:
-    """Even after a wrong one; neither the page's address nor the previous one in the history has the token."""
+    """Even after a wrong one; neither the page's address nor any other in the history has the token."""
     page.get_by_label("Token").fill("wrong")
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("The token is wrong")
@@ -37,8 +37,8 @@ def test_token_that_is_typed_leads_to_the_page_that_was_asked_for(page: Page) ->
 
     expect(page.locator("#raw summary")).to_have_count(10)
     assert page.url.endswith("/sessions/a%2Fb?tab=raw")
-    page.go_back()
-    assert TOKEN not in page.url
+    history = page.context.new_cdp_session(page).send("Page.getNavigationHistory")  # going back can hang Chromium
+    assert [each["url"] for each in history["entries"] if TOKEN in each["url"]] == []
 
 
 def test_page_that_asks_for_the_token_has_the_viewers_style(page: Page) -> None:
