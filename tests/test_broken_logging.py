@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.errors import logger
+from coagent_langchain.server import launch
 from coagent_langchain.testing import MemoryDelivery
 from tests.delivery_parts import append_each, delivery_to, ids
 from tests.faulty_server import Answer, FaultyServer, first
+from tests.server.samples import entry
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +48,13 @@ def test_application_goes_on(log: MemoryDelivery, handler: CoagentCallbackHandle
         CoagentCallbackHandler("s-1", base_url=server.base_url, resume=True, delivery=log)
 
     assert (stored.success, [event.event_type for event in log.events]) == (False, ["session_start", "info"])
+
+
+def test_server_goes_on(tmp_path: Path) -> None:
+    """It starts with a damaged index, and says 503 without its file: a response of 500 would be its own failure."""
+    (tmp_path / "coagent.db.search").write_bytes(b"\xff" * 4096)
+    with launch(f"sqlite://{tmp_path}/coagent.db") as server:
+        (tmp_path / "coagent.db").unlink()
+        answer = requests.post(f"{server.base_url}/logs", json=entry(), timeout=10)
+
+    assert answer.status_code == 503

@@ -50,7 +50,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     """Respond that the store is down or busy and when to retry."""
     assert isinstance(error, Unavailable)
     if not request.app.state.closing.is_set():
-        request.app.state.notices.wrong(f"requests are answered with 503: {error}")
+        request.app.state.notices.report_problem(f"requests are answered with 503: {error}")
     return _failed(request, str(error), 503, {"Retry-After": "1"})
 
 

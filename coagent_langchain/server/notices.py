@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from coagent_langchain.errors import logger
+from coagent_langchain.errors import warn
 
 INTERVAL_S = 60.0
 
@@ -15,9 +15,9 @@ class Notices:
     def __init__(self) -> None:
         self._said = -INTERVAL_S
 
-    def wrong(self, problem: str) -> None:
+    def report_problem(self, problem: str) -> None:
         """Log a problem that keeps the server from working, unless one was logged less than `INTERVAL_S` ago."""
         now = time.monotonic()
         if now - self._said >= INTERVAL_S:
             self._said = now
-            logger.warning("%s", problem)
+            warn("%s", problem)

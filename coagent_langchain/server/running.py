@@ -126,7 +126,8 @@ class _Server(uvicorn.Server):
         """Log once a minute that no more files can be opened: asyncio would log 2,000 tracebacks a second."""
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            self._notices.wrong(f"connections are kept waiting: {error.strerror} (`ulimit -n` limits their number)")
+            reason = f"{error.strerror} (`ulimit -n` limits their number)"
+            self._notices.report_problem(f"connections are kept waiting: {reason}")
         elif not (self.should_exit and isinstance(error, ValueError)):  # asyncio's retry to accept, on a closed socket
             loop.default_exception_handler(context)
 

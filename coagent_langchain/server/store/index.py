@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from coagent_langchain.errors import guard, logger
+from coagent_langchain.errors import guard, warn
 from coagent_langchain.server.store import Unavailable
 from coagent_langchain.server.store.database import closed_on_error, connect, make_private, transaction
 from coagent_langchain.server.store.text import Terms, indexed
@@ -133,7 +133,7 @@ def opened(path: Path, latest: Callable[[], int]) -> Index:
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
-        logger.warning("the search index is rebuilt: %s.search: %s", path, error)
+        warn("the search index is rebuilt: %s.search: %s", path, error)
         remove(path)
         return Index(path, latest)
 
