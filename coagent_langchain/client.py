@@ -9,7 +9,6 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from coagent_langchain.analysis import LoggedSession
-from coagent_langchain.capture.snapshot import encode_safely, snapshot
 from coagent_langchain.checks import check_count, check_seconds, check_session_id
 from coagent_langchain.config import Settings
 from coagent_langchain.connection import Connection
@@ -24,6 +23,7 @@ from coagent_langchain.outlet import Outlet, without_content
 from coagent_langchain.registry import sessions_of
 from coagent_langchain.session import Session
 from coagent_langchain.texts import clean, counted
+from coagent_langchain.values.snapshot import encode_safely, snapshot
 from coagent_langchain.wire import VERSION, JsonObject, event_ids, now_ms
 
 SETTLE_TIMEOUT = 2.0  # seconds

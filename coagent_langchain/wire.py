@@ -89,7 +89,7 @@ def encode(entry: JsonObject) -> bytes:
     """Encode one entry as a line of JSON, with the newline, as it is spooled and sent to a server.
 
     Raises:
-        TypeError: the entry contains something that JSON cannot (`capture.snapshot` makes any object safe first). This
+        TypeError: the entry contains something that JSON cannot (`values.snapshot` makes any object safe first). This
             includes dataclasses: their fields may be secrets that their `repr` hides.
     """
     return orjson.dumps(entry, None, _OPTIONS)

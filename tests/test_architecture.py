@@ -33,11 +33,25 @@ def importers(*prefixes: str) -> set[str]:
     }
 
 
-def test_langchain_is_imported_by_capture_alone() -> None:
-    """Only `capture` imports LangChain; recipe_agent.py is examples/recipe_agent.py, a user's program."""
-    outside = {f for f in importers("langchain_core", "langchain", "langgraph") if not f.startswith("capture/")}
+def test_langchain_is_imported_by_capture_and_values_alone() -> None:
+    """Only `capture` and `values` import LangChain; recipe_agent.py is examples/recipe_agent.py, a user's program."""
+    known = importers("langchain_core", "langchain", "langgraph")
+    outside = {f for f in known if not f.startswith(("capture/", "values/"))}
 
     assert outside == {"recipe_agent.py"}
+
+
+def test_values_know_no_run_and_no_session() -> None:
+    """How a value is read depends on the value alone: `values` imports only what is below it."""
+    known = {name for path in (PACKAGE / "values").glob("*.py") for name in imports(path)}
+    own = {name for name in known if name.startswith("coagent_langchain")}
+
+    assert {name for name in own if not name.startswith("coagent_langchain.values")} == {
+        "coagent_langchain",  # its `wire`
+        "coagent_langchain.errors",
+        "coagent_langchain.texts",
+        "coagent_langchain.wire",
+    }
 
 
 def test_run_tree_knows_no_langchain() -> None:
@@ -83,11 +97,11 @@ def test_presentation_knows_neither_http_nor_a_database() -> None:
     assert {name for name in known if name.split(".")[0] in ("starlette", "uvicorn", "sqlite3")} == set()
 
 
-def test_delivery_and_server_do_not_know_capture() -> None:
-    """Imports point downwards: delivery and server do not import `capture`."""
-    outside = {f for f in importers("coagent_langchain.capture") if f.startswith(("delivery/", "server/", "events.py"))}
+def test_only_what_users_start_with_knows_capture() -> None:
+    """Imports point downwards: sessions, client, delivery and server do not import `capture`."""
+    outside = {f for f in importers("coagent_langchain.capture") if not f.startswith(("capture/", "cli/"))}
 
-    assert outside == set()
+    assert outside == {"__init__.py", "testing/memory.py"}
 
 
 def test_tests_are_found_without_the_heavy_engine() -> None:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
 from coagent_langchain import CoagentCallbackHandler
-from coagent_langchain.capture import cost as module
-from coagent_langchain.capture.cost import cost
-from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.testing import MemoryDelivery
+from coagent_langchain.values import cost as module
+from coagent_langchain.values.cost import cost
+from coagent_langchain.values.tokens import Usage
 from tests.fakes import USAGE, ScriptedChat
 from tests.reading import of_type
 from tests.server.drawing import timeline
@@ -136,7 +136,7 @@ def test_prices_are_loaded_late() -> None:
     """Importing the module loads no prices; preparing does."""
     program = """
         import sys
-        from coagent_langchain.capture import cost
+        from coagent_langchain.values import cost
         assert "genai_prices" not in sys.modules
         cost.prepare()
         assert "genai_prices.data" in sys.modules
@@ -158,8 +158,8 @@ def test_without_the_extra_there_is_no_cost() -> None:
                     return looked.append(name)
                 return super().find_spec(name, path, target)
         sys.meta_path[:] = [Without if finder is PathFinder else finder for finder in sys.meta_path]
-        from coagent_langchain.capture.cost import cost, prepare
-        from coagent_langchain.capture.tokens import Usage
+        from coagent_langchain.values.cost import cost, prepare
+        from coagent_langchain.values.tokens import Usage
         prepare()
         assert [cost("openai", "gpt-4o", Usage(1, 1)) for _ in range(3)] == [None] * 3
         assert len(looked) == 1

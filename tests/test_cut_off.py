@@ -27,10 +27,10 @@ from openai.types.chat import ChatCompletion
 from pydantic import Field
 
 from coagent_langchain import CoagentCallbackHandler
-from coagent_langchain.capture.cost import cost
-from coagent_langchain.capture.tokens import Usage
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.testing import MemoryDelivery
+from coagent_langchain.values.cost import cost
+from coagent_langchain.values.tokens import Usage
 from tests.fakes import ScriptedChat, Silent, calls, chat
 from tests.reading import EMPTY, of_type, state_of
 from tests.server.drawing import timeline

@@ -26,12 +26,12 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
-from coagent_langchain.capture.content import reasoning_of, text_of, tool_calls_of
-from coagent_langchain.capture.messages import Answer, answer, message_dict, split
-from coagent_langchain.capture.parameters import model_parameters, tools_offered
-from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.capture.tools import documents_summary, tool_result
 from coagent_langchain.texts import MAX_FIELD
+from coagent_langchain.values.content import reasoning_of, text_of, tool_calls_of
+from coagent_langchain.values.messages import Answer, answer, message_dict, split
+from coagent_langchain.values.parameters import model_parameters, tools_offered
+from coagent_langchain.values.snapshot import snapshot
+from coagent_langchain.values.tools import documents_summary, tool_result
 
 CALL = {"id": "call_1", "name": "weather", "args": {"city": "Paris"}}
 ASKED, TOLD = AIMessage("", tool_calls=[CALL]), ToolMessage("sunny", tool_call_id="call_1", name="weather")

@@ -29,8 +29,8 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Interrupt, interrupt
 from pydantic import TypeAdapter, ValidationError
 
-from coagent_langchain.capture.outcomes import classify, interrupts, severity, target_of
 from coagent_langchain.texts import MAX_MESSAGE, MAX_STACK, error_message, fingerprint, redacted, stack_trace
+from coagent_langchain.values.outcomes import classify, interrupts, severity, target_of
 
 
 class Mute(Exception):
@@ -130,7 +130,7 @@ def test_langgraph_is_never_imported() -> None:
     """Classification works without importing langgraph."""
     program = """
         import sys
-        from coagent_langchain.capture.outcomes import classify
+        from coagent_langchain.values.outcomes import classify
         assert classify(ValueError()) == "error"
         assert "langgraph" not in sys.modules
     """

@@ -145,8 +145,8 @@ import clickhouse_connect
 from coagent_langchain.server.store import clickhouse
 """,
     "cost": """
-from coagent_langchain.capture.cost import cost
-from coagent_langchain.capture.tokens import Usage
+from coagent_langchain.values.cost import cost
+from coagent_langchain.values.tokens import Usage
 assert cost("openai", "gpt-4o", Usage(1, 1))
 """,
 }

@@ -33,9 +33,9 @@ from langgraph.prebuilt import ToolRuntime
 from langgraph.store.memory import InMemoryStore
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
 
-from coagent_langchain.capture import kinds, media
-from coagent_langchain.capture.snapshot import MAX_DEPTH, MAX_ITEMS, MAX_LINE, Walk, encode_safely, snapshot
 from coagent_langchain.texts import MAX_FIELD, text
+from coagent_langchain.values import kinds, media
+from coagent_langchain.values.snapshot import MAX_DEPTH, MAX_ITEMS, MAX_LINE, Walk, encode_safely, snapshot
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 BASE64 = base64.b64encode(PIXEL).decode()

@@ -21,10 +21,10 @@ from langchain_ollama import ChatOllama, OllamaLLM
 from langchain_openai import ChatOpenAI
 from openai.types import CompletionUsage
 
-from coagent_langchain.capture.provider_usage import from_raw
-from coagent_langchain.capture.tokens import Usage, cache_tokens
-from coagent_langchain.capture.usage import usage
 from coagent_langchain.testing import OllamaStandIn
+from coagent_langchain.values.provider_usage import from_raw
+from coagent_langchain.values.tokens import Usage, cache_tokens
+from coagent_langchain.values.usage import usage
 
 OPENAI = {
     "prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120,

@@ -1,1 +1,1 @@
-"""Capture: turns LangChain's callbacks into entries. The only part that imports LangChain."""
+"""Capture: turns LangChain's callbacks into entries. `values` reads what they are given."""

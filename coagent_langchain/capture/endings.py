@@ -7,9 +7,6 @@ from typing import Any
 from weakref import ref
 
 from coagent_langchain.capture.failures import Failures
-from coagent_langchain.capture.inputs import answer_text, user_text
-from coagent_langchain.capture.messages import Answer
-from coagent_langchain.capture.outcomes import Outcome, as_exception
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
@@ -19,6 +16,9 @@ from coagent_langchain.prompt import Prompt
 from coagent_langchain.registry import Sweeper
 from coagent_langchain.session import MAX_RESPONSE
 from coagent_langchain.session_state import SessionState
+from coagent_langchain.values.inputs import answer_text, user_text
+from coagent_langchain.values.messages import Answer
+from coagent_langchain.values.outcomes import Outcome, as_exception
 from coagent_langchain.wire import EventType, now_ms
 
 MAX_SEARCHED = 1_000  # open calls of a root; if there are more, they end with the root

@@ -15,8 +15,13 @@ from coagent_langchain.capture.attempts import (
     remedy_from_above,
 )
 from coagent_langchain.capture.failure import MAX_FAILURES, Failure, cause, raised_below_sibling, reported
-from coagent_langchain.capture.messages import Answer
-from coagent_langchain.capture.outcomes import (
+from coagent_langchain.capture.recorder import Recorder
+from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.run import NOTHING, Run
+from coagent_langchain.pending import Question, Stop
+from coagent_langchain.texts import error_info, error_message
+from coagent_langchain.values.messages import Answer
+from coagent_langchain.values.outcomes import (
     Outcome,
     classify,
     interrupts,
@@ -24,12 +29,7 @@ from coagent_langchain.capture.outcomes import (
     severity,
     target_of,
 )
-from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.root import Root
-from coagent_langchain.capture.run import NOTHING, Run
-from coagent_langchain.capture.tools import ToolResult
-from coagent_langchain.pending import Question, Stop
-from coagent_langchain.texts import error_info, error_message
+from coagent_langchain.values.tools import ToolResult
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
 _NOT_AN_ERROR = ""  # the event id of an exception that is not a failure: an interrupt, a hand-over

@@ -10,13 +10,11 @@ from typing import Any, Self
 from coagent_langchain.capture import graph_hooks
 from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.context import agent_stack
-from coagent_langchain.capture.cost import prepare
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.log_events import event_type_of
 from coagent_langchain.capture.resume import last_turn
 from coagent_langchain.capture.run_starter import RunStarter
 from coagent_langchain.capture.runs import RunTree
-from coagent_langchain.capture.snapshot import encode_safely
 from coagent_langchain.checks import (
     check_components,
     check_delivery,
@@ -32,6 +30,8 @@ from coagent_langchain.errors import ConfigurationError, guard
 from coagent_langchain.outlet import Outlet, Redact
 from coagent_langchain.registry import sessions_of
 from coagent_langchain.session import Session
+from coagent_langchain.values.cost import prepare
+from coagent_langchain.values.snapshot import encode_safely
 from coagent_langchain.wire import JsonObject, Severity
 
 

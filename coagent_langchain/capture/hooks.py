@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from coagent_langchain.capture import decisions
-from coagent_langchain.capture.content import as_dict, reasoning_of
-from coagent_langchain.capture.messages import Answer, Conversation, answer, split
 from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.other_hooks import OtherHooks
-from coagent_langchain.capture.parameters import model_parameters
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run, key_of
-from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.capture.tools import documents_summary, tool_arguments, tool_result
-from coagent_langchain.capture.unparsed import add_unparsed
 from coagent_langchain.capture.unrun_tools import log_answers_to_model, log_unrun_tools
-from coagent_langchain.capture.updates import updates_of
-from coagent_langchain.capture.usage import usage
 from coagent_langchain.errors import guard
+from coagent_langchain.values import decisions
+from coagent_langchain.values.content import as_dict, reasoning_of
+from coagent_langchain.values.messages import Answer, Conversation, answer, split
+from coagent_langchain.values.parameters import model_parameters
+from coagent_langchain.values.snapshot import snapshot
+from coagent_langchain.values.tools import documents_summary, tool_arguments, tool_result
+from coagent_langchain.values.unparsed import add_unparsed
+from coagent_langchain.values.updates import updates_of
+from coagent_langchain.values.usage import usage
 
 
 class Hooks(OtherHooks):

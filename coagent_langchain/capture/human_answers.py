@@ -8,9 +8,9 @@ from typing import Any
 
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
-from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
+from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import EventType
 
 _INTERRUPT_ID = re.compile("[0-9a-f]{32}")  # LangGraph's hash of the checkpoint namespace (xxh3, 128 bits)

@@ -12,11 +12,11 @@ from coagent_langchain.capture.failure import Failure
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import NOTHING, Run
 from coagent_langchain.capture.runs import MUTED
-from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.outlet import is_redacting
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import Session
 from coagent_langchain.texts import error_message, stack_trace, without_secrets
+from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
-from coagent_langchain.capture.content import fields_of, role_of
-from coagent_langchain.capture.messages import Answer, message_dict
 from coagent_langchain.capture.root import Root
-from coagent_langchain.capture.updates import messages_in
 from coagent_langchain.texts import fingerprint, text
+from coagent_langchain.values.content import fields_of, role_of
+from coagent_langchain.values.messages import Answer, message_dict
+from coagent_langchain.values.updates import messages_in
 
 MAX_KNOWN = 1_000  # texts of one run that are recognized when they are returned again
 MAX_INPUT = 500  # latest messages of a graph's input that are recognized when a node returns the whole state

@@ -15,10 +15,10 @@ from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_starter import RunStarter
 from coagent_langchain.capture.runs import RunTree
-from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.errors import guard
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.texts import error_message
+from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import EventType, JsonObject
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # ECMA-48's SGR; `langchain_classic` colours the prompts of its chains

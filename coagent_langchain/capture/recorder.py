@@ -8,19 +8,19 @@ from typing import Any
 
 from coagent_langchain.capture.attempts import note_attempt, note_node_attempt
 from coagent_langchain.capture.binding import Binding
-from coagent_langchain.capture.content import joined, reasoning_in
 from coagent_langchain.capture.context import component, issuer, tool_meta
-from coagent_langchain.capture.cost import cost
-from coagent_langchain.capture.messages import Answer, Conversation
 from coagent_langchain.capture.node_messages import node_messages, note_model_message
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.runs import RunTree
-from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.capture.updates import calls_answered_in, changes_in
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import MAX_RESPONSE
 from coagent_langchain.texts import fingerprint, text
+from coagent_langchain.values.content import joined, reasoning_in
+from coagent_langchain.values.cost import cost
+from coagent_langchain.values.messages import Answer, Conversation
+from coagent_langchain.values.snapshot import snapshot
+from coagent_langchain.values.updates import calls_answered_in, changes_in
 from coagent_langchain.wire import EventType, JsonObject
 
 # Looked up once: accessing an enum member costs a hook as much as a dozen lines.

@@ -9,11 +9,11 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from coagent_langchain.capture.ambient import around, configurable, session_id
 from coagent_langchain.capture.binding import UNKNOWN, Binding
 from coagent_langchain.capture.context import describe, name_of, read_tags
-from coagent_langchain.capture.outcomes import is_command
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run, key_of
 from coagent_langchain.capture.runs import MUTED, Muted, RunTree
 from coagent_langchain.outlet import is_redacting
+from coagent_langchain.values.outcomes import is_command
 
 
 class RunStarter:

@@ -7,13 +7,13 @@ from itertools import takewhile
 from typing import Any
 from uuid import uuid4
 
-from coagent_langchain.capture.content import members_of, tool_calls_of
 from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Run
-from coagent_langchain.capture.tools import failure_text, read_tool_message
-from coagent_langchain.capture.updates import messages_in
 from coagent_langchain.prompt import Prompt
+from coagent_langchain.values.content import members_of, tool_calls_of
+from coagent_langchain.values.tools import failure_text, read_tool_message
+from coagent_langchain.values.updates import messages_in
 from coagent_langchain.wire import JsonObject
 
 _BY_APPLICATION: JsonObject = {"outcome": "answered by application"}

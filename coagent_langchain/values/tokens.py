@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from coagent_langchain.capture.content import as_dict
-from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.values.content import as_dict
+from coagent_langchain.values.snapshot import snapshot
 
 MAX_TOKENS = 2**53  # a larger number is not a count
 MAX_DETAIL = 10_000  # characters of a string among the details

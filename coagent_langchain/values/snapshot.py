@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Any
 
 from coagent_langchain import wire
-from coagent_langchain.capture import kinds, media
 from coagent_langchain.texts import MAX_FIELD, clean, text
+from coagent_langchain.values import kinds, media
 
 MAX_DEPTH = 32  # nested containers
 MAX_ITEMS = 10_000  # entries of one container

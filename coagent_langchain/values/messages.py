@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from coagent_langchain.capture.content import (
+from coagent_langchain.texts import MAX_FIELD, text
+from coagent_langchain.values.content import (
     BESIDE_CONTENT,
     as_dict,
     calls_in,
@@ -24,14 +25,13 @@ from coagent_langchain.capture.content import (
     text_of,
     tool_calls_of,
 )
-from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.texts import MAX_FIELD, text
+from coagent_langchain.values.snapshot import snapshot
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
-    from coagent_langchain.capture.tokens import Usage
+    from coagent_langchain.values.tokens import Usage
 
 
 @dataclass(slots=True)

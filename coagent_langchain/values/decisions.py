@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.capture.content import as_dict, fields_of, members_of
-from coagent_langchain.capture.inputs import as_json
-from coagent_langchain.capture.messages import Answer, Conversation
-from coagent_langchain.capture.tokens import standard
 from coagent_langchain.texts import text
+from coagent_langchain.values.content import as_dict, fields_of, members_of
+from coagent_langchain.values.inputs import as_json
+from coagent_langchain.values.messages import Answer, Conversation
+from coagent_langchain.values.tokens import standard
 
 
 def conversation_of(request: Any) -> Conversation:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from coagent_langchain.capture.content import fields_of
-from coagent_langchain.capture.messages import Answer
-from coagent_langchain.capture.provider_usage import from_raw
 from coagent_langchain.texts import text
+from coagent_langchain.values.content import fields_of
+from coagent_langchain.values.messages import Answer
+from coagent_langchain.values.provider_usage import from_raw
 
 
 def add_unparsed(told: Answer, error: BaseException) -> None:

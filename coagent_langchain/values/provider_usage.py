@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from coagent_langchain.capture.content import as_dict, members_of
-from coagent_langchain.capture.snapshot import snapshot
-from coagent_langchain.capture.tokens import MAX_DETAIL, Dict, Usage, count, inclusive, standard
+from coagent_langchain.values.content import as_dict, members_of
+from coagent_langchain.values.snapshot import snapshot
+from coagent_langchain.values.tokens import MAX_DETAIL, Dict, Usage, count, inclusive, standard
 
 _USAGE_KEYS = ("token_usage", "usage", "amazon-bedrock-invocationMetrics", "invocation_metrics", "usage_metrics",
                "tokenUsage", "usageMetadata", "token_count")  # fmt: skip

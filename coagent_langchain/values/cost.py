@@ -11,8 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from coagent_langchain.capture.content import as_dict
-from coagent_langchain.capture.tokens import Usage, count
+from coagent_langchain.values.content import as_dict
+from coagent_langchain.values.tokens import Usage, count
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot

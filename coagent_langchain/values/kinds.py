@@ -15,11 +15,11 @@ from types import GetSetDescriptorType, MappingProxyType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from coagent_langchain.capture import media
 from coagent_langchain.texts import is_secret
+from coagent_langchain.values import media
 
 if TYPE_CHECKING:
-    from coagent_langchain.capture.snapshot import Walk
+    from coagent_langchain.values.snapshot import Walk
 
 MAX_KINDS = 1_000  # types whose plan is cached: a program that keeps creating types must not fill memory
 MAX_NAME = 200
@@ -156,7 +156,7 @@ def _named(walk: Walk, value: Any, depth: int) -> str:
 
 
 def _message(walk: Walk, value: Any, depth: int) -> Any:
-    from coagent_langchain.capture import messages  # late: it imports snapshot, which imports this module
+    from coagent_langchain.values import messages  # late: it imports snapshot, which imports this module
 
     if walk.items <= 0:
         return _named(walk, value, depth)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from coagent_langchain.capture.kinds import MAX_KINDS, reader_of_dict
-from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.texts import MAX_FIELD, text
+from coagent_langchain.values.kinds import MAX_KINDS, reader_of_dict
+from coagent_langchain.values.snapshot import snapshot
 
 _CALL_BLOCKS = frozenset({"tool_use", "tool_call", "function_call", "tool_call_chunk", "invalid_tool_call",
                           "input_json_delta", "custom_tool_call"})  # fmt: skip

@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.capture import media
-from coagent_langchain.capture.content import (
+from coagent_langchain.texts import MAX_FIELD, text
+from coagent_langchain.values import media
+from coagent_langchain.values.content import (
     fields_of,
     is_message_object,
     joined,
@@ -16,10 +17,9 @@ from coagent_langchain.capture.content import (
     text_of,
     tool_calls_of,
 )
-from coagent_langchain.capture.messages import message_dict
-from coagent_langchain.capture.outcomes import is_command
-from coagent_langchain.capture.snapshot import Walk
-from coagent_langchain.texts import MAX_FIELD, text
+from coagent_langchain.values.messages import message_dict
+from coagent_langchain.values.outcomes import is_command
+from coagent_langchain.values.snapshot import Walk
 
 _TEXT_KEYS = ("input", "question", "query", "prompt", "user_input", "text")
 _MAX_SHOWN = 2_000  # entries of an object that is shown as text

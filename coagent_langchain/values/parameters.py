@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from coagent_langchain.capture.content import as_dict, members_of
-from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.values.content import as_dict, members_of
+from coagent_langchain.values.snapshot import snapshot
 
 MAX_PARAMETER = 10_000  # characters
 MAX_TOOLS = 1_000

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any
 
-from coagent_langchain.capture.content import fields_of, joined, members_of, plain_content
-from coagent_langchain.capture.inputs import as_json
-from coagent_langchain.capture.outcomes import is_command
-from coagent_langchain.capture.snapshot import Walk, snapshot
-from coagent_langchain.capture.updates import updates_of
 from coagent_langchain.texts import without_secrets
+from coagent_langchain.values.content import fields_of, joined, members_of, plain_content
+from coagent_langchain.values.inputs import as_json
+from coagent_langchain.values.outcomes import is_command
+from coagent_langchain.values.snapshot import Walk, snapshot
+from coagent_langchain.values.updates import updates_of
 from coagent_langchain.wire import JsonObject
 
 _MAX_DOCUMENTS = 50

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from coagent_langchain.capture import kinds
-from coagent_langchain.capture.content import fields_of, is_message_object, tool_calls_of
-from coagent_langchain.capture.outcomes import is_command
-from coagent_langchain.capture.snapshot import snapshot
+from coagent_langchain.values import kinds
+from coagent_langchain.values.content import fields_of, is_message_object, tool_calls_of
+from coagent_langchain.values.outcomes import is_command
+from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import JsonObject
 
 _MAX_VALUE = 10_000  # characters of one string in a value

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from coagent_langchain.capture.messages import generations_of
-from coagent_langchain.capture.provider_usage import from_raw, raw_sources
-from coagent_langchain.capture.tokens import Dict, Usage, count, standard
+from coagent_langchain.values.messages import generations_of
+from coagent_langchain.values.provider_usage import from_raw, raw_sources
+from coagent_langchain.values.tokens import Dict, Usage, count, standard
 
 if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult

@@ -9,9 +9,9 @@ from typing import Any
 
 from langchain_core import exceptions
 
-from coagent_langchain.capture.content import as_dict
-from coagent_langchain.capture.snapshot import snapshot
 from coagent_langchain.errors import is_cancellation
+from coagent_langchain.values.content import as_dict
+from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import Severity
 
 MAX_LEAVES = 100  # of an exception group
