@@ -222,7 +222,7 @@ class CoagentClient(EventLog):
             ConfigurationError: the session id, the prompt or the meta is invalid.
         """
         delivery = self._delivery = self._delivery or shared(self._settings)  # once: others may have renewed the token
-        outlet = Outlet(delivery, capture_content=self._settings.capture_content, encode=encode_safely)
+        outlet = Outlet(delivery, capture_content=self._settings.capture_content)
         return Session(sessions_of(delivery), outlet, session_id, text=prompt, meta=meta, counts=False)
 
     def _settle(self) -> None:

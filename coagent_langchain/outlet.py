@@ -9,7 +9,8 @@ import orjson
 
 from coagent_langchain.delivery import Delivery
 from coagent_langchain.errors import guard
-from coagent_langchain.wire import ENVELOPE, JsonObject, encode
+from coagent_langchain.values.snapshot import encode_safely
+from coagent_langchain.wire import ENVELOPE, JsonObject
 
 Redact = Callable[[JsonObject], JsonObject]
 
@@ -56,21 +57,12 @@ class Outlet:
         capture_content: False keeps ids, numbers, timing and names only.
         redact: callables, each given a copy of the entry as plain JSON values and returning the entry to write. If one
             raises, the entry is logged without its content (it fails closed).
-        encode: turns an entry into a line of JSON.
     """
 
-    def __init__(
-        self,
-        delivery: Delivery,
-        *,
-        capture_content: bool = True,
-        redact: Sequence[Redact] = (),
-        encode: Callable[[JsonObject], bytes] = encode,
-    ) -> None:
+    def __init__(self, delivery: Delivery, *, capture_content: bool = True, redact: Sequence[Redact] = ()) -> None:
         self.delivery = delivery
         self.capture_content = capture_content
         self._redact = tuple(redact)
-        self._encode = encode
         self._plain = capture_content and not redact
 
     def lets_pass(self, other: Outlet) -> bool:
@@ -79,15 +71,15 @@ class Outlet:
 
     def emit(self, entry: JsonObject, given: Collection[str] = ()) -> None:
         """Hand an entry to delivery; `given` is as for `without_content`."""
-        self.delivery.append(self._encode(entry) if self._plain else self._clean_line(entry, given), 1)
+        self.delivery.append(encode_safely(entry) if self._plain else self._clean_line(entry, given), 1)
 
     def emit_together(self, entries: Sequence[JsonObject]) -> None:
         """Hand entries to delivery, in this order, in one write."""
-        line = self._encode if self._plain else self._clean_line
+        line = encode_safely if self._plain else self._clean_line
         self.delivery.append(b"".join(map(line, entries)), len(entries))
 
     def _clean_line(self, entry: JsonObject, given: Collection[str] = ()) -> bytes:
-        return self._encode(self._cleaned(entry, given))
+        return encode_safely(self._cleaned(entry, given))
 
     def _cleaned(self, entry: JsonObject, given: Collection[str]) -> JsonObject:
         if not self.capture_content:
@@ -95,7 +87,7 @@ class Outlet:
         if not self._redact:
             return entry
         # A redactor may change its argument in place, so it gets a copy, never the application's objects.
-        entry = plain = orjson.loads(self._encode(entry))
+        entry = plain = orjson.loads(encode_safely(entry))
         for redact in self._redact:
             outside = _redacting.set(True)
             try:

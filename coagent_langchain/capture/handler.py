@@ -31,7 +31,6 @@ from coagent_langchain.outlet import Outlet, Redact
 from coagent_langchain.registry import sessions_of
 from coagent_langchain.session import Session
 from coagent_langchain.values.cost import prepare
-from coagent_langchain.values.snapshot import encode_safely
 from coagent_langchain.wire import JsonObject, Severity
 
 
@@ -91,7 +90,7 @@ class CoagentCallbackHandler(Hooks):
         self._delivery = shared(self._settings) if delivery is None else check_delivery(delivery)
         self._sessions = sessions_of(self._delivery)
         self._outlet = Outlet(self._delivery, capture_content=self._settings.capture_content,
-                              redact=check_redact(redact), encode=encode_safely)  # fmt: skip
+                              redact=check_redact(redact))  # fmt: skip
         after = last_turn(self._settings, session_id) if resume and session_id else (0, 0)
         tree = RunTree()
         self._binding = Binding(self._sessions, self._outlet, session_id=session_id, after=after)
