@@ -13,7 +13,7 @@ if os.name == "nt":  # fail here, not on first use of something that Windows lac
 if TYPE_CHECKING:
     from coagent_langchain.analysis import LoggedSession
     from coagent_langchain.capture.handler import CoagentCallbackHandler
-    from coagent_langchain.capture.logs import CoagentLogHandler
+    from coagent_langchain.capture.log_handler import CoagentLogHandler
     from coagent_langchain.capture.tracing import tracing
     from coagent_langchain.client import CoagentClient
     from coagent_langchain.errors import CoagentClientError, CoagentError, ConfigurationError
@@ -47,7 +47,7 @@ _HOMES = {
     "CoagentClient": "client",
     "CoagentClientError": "errors",
     "CoagentError": "errors",
-    "CoagentLogHandler": "capture.logs",
+    "CoagentLogHandler": "capture.log_handler",
     "ConfigurationError": "errors",
     "EventType": "wire",
     "LogEntry": "events",

@@ -58,7 +58,7 @@ def test_run_tree_knows_no_langchain() -> None:
     """The run tree is plain Python without LangChain types."""
     knowing = importers("langchain_core", "langchain", "langgraph")
 
-    assert {"capture/run.py", "capture/runs.py"} & set(knowing) == set()
+    assert {"capture/run.py", "capture/run_tree.py"} & set(knowing) == set()
 
 
 def test_nobody_knows_the_server_but_the_command_line() -> None:

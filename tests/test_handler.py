@@ -46,7 +46,7 @@ from langgraph.types import Command
 from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler, CoagentLogHandler, ConfigurationError
-from coagent_langchain.capture import runs
+from coagent_langchain.capture import run_tree
 from coagent_langchain.delivery import Stats
 from coagent_langchain.events import LogEntry
 from coagent_langchain.testing import MemoryDelivery
@@ -292,7 +292,7 @@ def test_open_parser_is_no_prompt_when_its_session_ends_or_it_is_given_up(
     most: int, log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stream of a parser may still be read when the handler is closed, or when too many runs are open."""
-    monkeypatch.setattr(runs, "MAX_OPEN", most)
+    monkeypatch.setattr(run_tree, "MAX_OPEN", most)
     config: Any = {"callbacks": [handler]}
     words = StrOutputParser().transform(iter("ab"), config)
     next(words)

@@ -75,7 +75,7 @@ class Binding:
 
     def bind(self, root: Root, session_id: str | None = None) -> Prompt:
         """Give a root its session and prompt, and log `session_start` and, if its text is known, `user_input`."""
-        with root.binding:
+        with root.bind_lock:
             if root.prompt is None:  # branches that start in two threads may get here at the same time
                 if root.becoming is not None:
                     return root.becoming

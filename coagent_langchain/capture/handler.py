@@ -14,7 +14,7 @@ from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.log_events import event_type_of
 from coagent_langchain.capture.resume import last_turn
 from coagent_langchain.capture.run_starter import RunStarter
-from coagent_langchain.capture.runs import RunTree
+from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.checks import (
     check_components,
     check_delivery,

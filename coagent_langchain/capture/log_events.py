@@ -11,7 +11,7 @@ from coagent_langchain.capture import ambient
 from coagent_langchain.capture.failure import Failure
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import NOTHING, Run
-from coagent_langchain.capture.runs import MUTED
+from coagent_langchain.capture.run_tree import MUTED
 from coagent_langchain.outlet import is_redacting
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import Session

@@ -14,7 +14,7 @@ from coagent_langchain.capture.log_events import LogEvents, event_type_of
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_starter import RunStarter
-from coagent_langchain.capture.runs import RunTree
+from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.errors import guard
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.texts import error_message

@@ -11,7 +11,7 @@ from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.context import component, issuer, tool_meta
 from coagent_langchain.capture.node_messages import node_messages, note_model_message
 from coagent_langchain.capture.run import Run
-from coagent_langchain.capture.runs import RunTree
+from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import MAX_RESPONSE

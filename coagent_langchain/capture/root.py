@@ -24,7 +24,7 @@ class Root(Run):
             gets its session and prompt only if something in it is logged.
         session_id: the session that a silent one would get, if known.
         prompt_number: the prompt number in its metadata, or that of the block around it if that is for another server.
-        binding: the lock that is held while its session and prompt are assigned.
+        bind_lock: held while its session and prompt are assigned.
         pending_input: its inputs, until they are logged; `UNKNOWN` before a hook has reported them.
         tool_calls: the tool calls that its models requested; None before the first one.
         known_messages: fingerprints of the messages of its models and nodes, and of the ids of its models' messages.
@@ -69,7 +69,7 @@ class Root(Run):
         self.ended = 0
         self.open: dict[Key, Run] = {}
         self.known_messages: set[int | None] = set()
-        self.binding = threading.RLock()  # re-entrant: a signal handler or the application's `delivery` may log
+        self.bind_lock = threading.RLock()  # re-entrant: a signal handler or the application's `delivery` may log
 
     @property
     def root(self) -> Root:  # type: ignore[override]

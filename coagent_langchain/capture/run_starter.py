@@ -11,7 +11,7 @@ from coagent_langchain.capture.binding import UNKNOWN, Binding
 from coagent_langchain.capture.context import describe, name_of, read_tags
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run, key_of
-from coagent_langchain.capture.runs import MUTED, Muted, RunTree
+from coagent_langchain.capture.run_tree import MUTED, Muted, RunTree
 from coagent_langchain.outlet import is_redacting
 from coagent_langchain.values.outcomes import is_command
 

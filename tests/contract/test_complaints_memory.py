@@ -22,12 +22,12 @@ from langchain_core.tools import tool
 
 import coagent_langchain
 from coagent_langchain import CoagentCallbackHandler
-from coagent_langchain.capture import runs
+from coagent_langchain.capture import run_tree
 from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_starter import RunStarter
-from coagent_langchain.capture.runs import RunTree
+from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.delivery import Stats
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.registry import Sessions
@@ -282,8 +282,8 @@ def test_error_logged_after_its_run_is_not_kept(log: MemoryDelivery) -> None:
 
 def test_runs_that_never_end_are_bounded(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
     """28 maximhq/maxim-py#142: beyond the limit of open runs the oldest are dropped, each call closed once."""
-    monkeypatch.setattr(runs, "MAX_OPEN", 20)
-    monkeypatch.setattr(runs, "MAX_ENDED", 10)
+    monkeypatch.setattr(run_tree, "MAX_OPEN", 20)
+    monkeypatch.setattr(run_tree, "MAX_ENDED", 10)
     handler = CoagentCallbackHandler(delivery=log)
     tree = handler._tree
     for number in range(100):
@@ -300,7 +300,7 @@ def test_runs_that_never_end_are_bounded(log: MemoryDelivery, monkeypatch: pytes
 
 def test_runs_left_out_that_never_end_are_bounded(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
     """28 maximhq/maxim-py#142: sampling keeps the ids of open runs, of which LangChain reports not every end."""
-    monkeypatch.setattr(runs, "MAX_OPEN", 20)
+    monkeypatch.setattr(run_tree, "MAX_OPEN", 20)
     handler = CoagentCallbackHandler(delivery=log, sample_rate=0.5)
     for number in range(100):
         left_out, logged = UUID(int=(number << 64) + 0xFFFFFFFF), UUID(int=(number << 64) + 1)
