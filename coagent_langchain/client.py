@@ -20,8 +20,8 @@ from coagent_langchain.eventlog import Entry, EventLog, LogResult
 from coagent_langchain.events import LogEntry
 from coagent_langchain.logged import LoggedEvent, RunSummary
 from coagent_langchain.outlet import Outlet, without_content
-from coagent_langchain.registry import sessions_of
 from coagent_langchain.session import Session
+from coagent_langchain.sessions import sessions_of
 from coagent_langchain.texts import clean, counted
 from coagent_langchain.values.snapshot import encode_safely, snapshot
 from coagent_langchain.wire import VERSION, JsonObject, event_ids, now_ms

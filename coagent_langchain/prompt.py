@@ -13,9 +13,9 @@ from coagent_langchain.scope import Scope
 from coagent_langchain.wire import EventType, JsonObject
 
 if TYPE_CHECKING:
-    from coagent_langchain.registry import Sessions
     from coagent_langchain.session import Session
     from coagent_langchain.session_state import SessionState
+    from coagent_langchain.sessions import Sessions
 
 MAX_FAILED = 64  # failed runs of one block that a later run may repeat
 MAX_REPEATED = 4_096  # characters of a user's text that input_data repeats

@@ -17,7 +17,7 @@ from coagent_langchain.totals import Totals
 from coagent_langchain.wire import VERSION, EventType, JsonObject, Severity, event_ids, now_ms
 
 if TYPE_CHECKING:
-    from coagent_langchain.registry import Sessions
+    from coagent_langchain.sessions import Sessions
 
 MAX_RESPONSE = 10_000  # characters of the last answer that session_end repeats
 
@@ -180,7 +180,7 @@ class Session(Scope):
 
     def open(self) -> None:
         """Become the open session of its id; one that has ended starts again."""
-        self._sessions.adopt(self)
+        self._sessions.open(self)
 
     def renewed(self) -> SessionState:
         """A new state after one that has ended: prompt numbers continue, and an open block of it stays open."""
@@ -191,7 +191,7 @@ class Session(Scope):
 
     @guard
     def _begin(self) -> None:
-        self._sessions.adopt(self, block=True)
+        self._sessions.open(self, block=True)
         self.start()
 
     @guard

@@ -15,7 +15,8 @@ from uuid import UUID, uuid4
 import pytest
 from langchain_core.runnables import RunnableLambda
 
-from coagent_langchain import CoagentCallbackHandler, Session, registry, session_state
+from coagent_langchain import CoagentCallbackHandler, Session, session_state
+from coagent_langchain import sessions as module
 from coagent_langchain.capture import binding
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
@@ -42,7 +43,7 @@ def test_logging_while_its_thread_holds_a_lock(handler: CoagentCallbackHandler, 
     """A signal handler may log at any time, even while its own thread is changing a session."""
 
     def interrupted() -> None:
-        with session_state._lock, registry._lock:
+        with session_state._lock, module._lock:
             handler.log("info", "from a signal handler")
 
     thread = threading.Thread(target=interrupted, daemon=True)
@@ -188,7 +189,7 @@ def test_first_sessions_that_begin_at_once_share_a_thread(monkeypatch: pytest.Mo
             time.sleep(0.05)
         start(thread)
 
-    monkeypatch.setattr(registry, "_thread", None)  # as in a process that has had no session yet
+    monkeypatch.setattr(module, "_thread", None)  # as in a process that has had no session yet
     monkeypatch.setattr(threading.Thread, "start", slow_start)
     handlers = [CoagentCallbackHandler(delivery=MemoryDelivery()) for _ in range(4)]
     at_once(*(functools.partial(handler.log, "info", "hello") for handler in handlers))
@@ -315,17 +316,17 @@ def test_prompt_that_is_entered_while_its_session_ends_begins_it_again(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another thread ends the session after the prompt has found it and before the prompt has its number."""
-    adopt = handler._sessions.adopt
+    opened = handler._sessions.open
 
     def ending(session: Session) -> None:
-        adopt(session)
-        monkeypatch.setattr(handler._sessions, "adopt", adopt)
+        opened(session)
+        monkeypatch.setattr(handler._sessions, "open", opened)
         session.end()
 
     session = handler.session("Cook")
     with session:
         pass
-    monkeypatch.setattr(handler._sessions, "adopt", ending)
+    monkeypatch.setattr(handler._sessions, "open", ending)
     with session.prompt("Soup?"):
         pass
     handler.close()

@@ -13,8 +13,8 @@ from coagent_langchain.capture.root import Root
 from coagent_langchain.checks import new_session_id
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
-from coagent_langchain.registry import Sessions
 from coagent_langchain.session import Session
+from coagent_langchain.sessions import Sessions
 from coagent_langchain.texts import fingerprint
 from coagent_langchain.values.inputs import as_json, is_placeholder, last_call, user_text
 from coagent_langchain.values.outcomes import is_command

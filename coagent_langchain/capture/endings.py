@@ -13,9 +13,9 @@ from coagent_langchain.capture.run import Run
 from coagent_langchain.errors import guard, is_cancellation
 from coagent_langchain.pending import Stop
 from coagent_langchain.prompt import Prompt
-from coagent_langchain.registry import Sweeper
 from coagent_langchain.session import MAX_RESPONSE
 from coagent_langchain.session_state import SessionState
+from coagent_langchain.sessions import RunCloser
 from coagent_langchain.values.inputs import answer_text, user_text
 from coagent_langchain.values.messages import Answer
 from coagent_langchain.values.outcomes import Outcome, as_exception
@@ -24,7 +24,7 @@ from coagent_langchain.wire import EventType, now_ms
 MAX_SEARCHED = 1_000  # open calls of a root; if there are more, they end with the root
 
 
-class Endings(Sweeper):
+class Endings(RunCloser):
     """Follows up on the ends of runs, and ends those whose end LangChain never reports."""
 
     def __init__(self, recorder: Recorder, failures: Failures) -> None:

@@ -30,7 +30,7 @@ from coagent_langchain.capture.run_starter import RunStarter
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.delivery import Stats
 from coagent_langchain.outlet import Outlet
-from coagent_langchain.registry import Sessions
+from coagent_langchain.sessions import Sessions
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
 from tests.reading import EMPTY, of_type, state_of, types

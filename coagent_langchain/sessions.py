@@ -41,7 +41,7 @@ class Sessions:
         self._room = 0
         self.keeps_reported = False  # only on demand: an exception keeps its frames alive
         self.reported: deque[BaseException] = deque(maxlen=MAX_REPORTED)
-        self._sweepers: WeakCollection[Sweeper] = WeakCollection()
+        self._closers: WeakCollection[RunCloser] = WeakCollection()
 
     def get(self, session_id: str, outlet: Outlet, *, after_prompt: int = 0) -> Session:
         """The open session with that id, or a new one; it continues after the last prompt that the server has."""
@@ -61,7 +61,7 @@ class Sessions:
                 _watch(self)  # the thread that watched it is the parent's
         return session
 
-    def adopt(self, session: Session, *, block: bool = False) -> None:
+    def open(self, session: Session, *, block: bool = False) -> None:
         """Make a session object created by a user the open one of its id: it continues the open session, or begins one.
 
         It does so when something in it is logged, or a `block` of it is entered.
@@ -107,7 +107,7 @@ class Sessions:
 
     def end(self, state: SessionState, holds: Callable[[SessionState], bool]) -> bool:
         """Like `SessionState.end`; what is kept is its last prompt number, and its state if anything is pending."""
-        with _lock:  # like `adopt`: nothing continues a session that is ending
+        with _lock:  # like `open`: nothing continues a session that is ending
             if not state.end(holds):
                 return False
             session_id = state.owner.session_id
@@ -123,8 +123,8 @@ class Sessions:
     def sweep(self) -> None:
         """End abandoned runs and idle sessions."""
         now = time.monotonic()
-        for sweeper in self._sweepers:
-            sweeper.sweep()
+        for closer in self._closers:
+            closer.sweep()
 
         def is_idle(state: SessionState) -> bool:
             return now - state.touched > (ABANDONED_AFTER if state.busy else IDLE_AFTER)
@@ -136,8 +136,8 @@ class Sessions:
     def end_all(self, outlet: Outlet | None = None) -> None:
         """End every open session, or those that belong to the handler with this outlet."""
         if outlet is None:
-            for sweeper in self._sweepers:
-                sweeper.bind_all()
+            for closer in self._closers:
+                closer.bind_all()
         for session in list(self._open.values()):
             session.end_where(lambda state: outlet is None or state.belongs_to(outlet))
 
@@ -148,19 +148,19 @@ class Sessions:
 
     def close_runs(self, state: SessionState, outcome: str) -> None:
         """End the runs that are still open in a session that ends."""
-        for sweeper in self._sweepers if state.may_have_runs else ():
-            sweeper.close_session(state, outcome)
+        for closer in self._closers if state.may_have_runs else ():
+            closer.close_session(state, outcome)
 
-    def register(self, sweeper: Sweeper) -> None:
-        """Call `sweeper` regularly while it is alive."""
-        self._sweepers.add(sweeper)
+    def register(self, closer: RunCloser) -> None:
+        """Have `closer` end what its handler has open, for as long as it is alive."""
+        self._closers.add(closer)
 
     def __len__(self) -> int:
         return len(self._open)
 
 
-class Sweeper:
-    """A holder of open runs; the sessions of its destination call it to end them."""
+class RunCloser:
+    """Ends a handler's open runs when a session of its destination asks for it."""
 
     def sweep(self) -> None:
         """End abandoned runs."""
