@@ -13,7 +13,6 @@ from coagent_langchain.capture.context import agent_stack
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.log_events import event_type_of
 from coagent_langchain.capture.resume import last_turn
-from coagent_langchain.capture.run_starter import RunStarter
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.checks import (
     check_components,
@@ -92,10 +91,8 @@ class CoagentCallbackHandler(Hooks):
         self._outlet = Outlet(self._delivery, capture_content=self._settings.capture_content,
                               redact=check_redact(redact))  # fmt: skip
         after = last_turn(self._settings, session_id) if resume and session_id else (0, 0)
-        tree = RunTree()
-        self._binding = Binding(self._sessions, self._outlet, session_id=session_id, after=after)
-        run_starter = RunStarter(tree, self._binding, components=components, sample_rate=sample_rate)
-        super().__init__(tree, run_starter, self._outlet)
+        binding = Binding(self._sessions, self._outlet, session_id=session_id, after=after)
+        super().__init__(RunTree(), binding, self._outlet, components=components, sample_rate=sample_rate)
         self._sessions.register(self._endings)
         prepare()  # prices are loaded here, and versions looked up, so that no hook has to
         agent_stack()

@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from coagent_langchain.capture.binding import Binding
+from coagent_langchain.capture.endings import Endings
+from coagent_langchain.capture.failures import Failures
+from coagent_langchain.capture.log_events import LogEvents
 from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.other_hooks import OtherHooks
+from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run, key_of
+from coagent_langchain.capture.run_starter import RunStarter
+from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.capture.unrun_tools import log_answers_to_model, log_unrun_tools
 from coagent_langchain.errors import guard
+from coagent_langchain.outlet import Outlet
 from coagent_langchain.values import decisions
 from coagent_langchain.values.content import as_dict, reasoning_of
 from coagent_langchain.values.messages import Answer, Conversation, answer, split
@@ -27,6 +35,16 @@ class Hooks(OtherHooks):
 
     Any argument may be missing or of the wrong type; no hook raises, waits or modifies its arguments.
     """
+
+    def __init__(self, tree: RunTree, binding: Binding, outlet: Outlet, *, components: str, sample_rate: float) -> None:
+        self._tree = tree
+        self._streams = tree.streams
+        self._binding = binding
+        self._run_starter = RunStarter(tree, binding, components=components, sample_rate=sample_rate)
+        self._recorder = Recorder(tree, binding, outlet)
+        self._failures = Failures(self._recorder)
+        self._endings = Endings(self._recorder, self._failures)
+        self._log_events = LogEvents(self._recorder)
 
     # -- model calls
 
@@ -152,7 +170,7 @@ class Hooks(OtherHooks):
             if run.kind == "llm":
                 self._recorder.call_ended(run, decisions.answer_of(outputs))
             elif run.parent is not None and run.root.pending_input is not None:
-                self._run_starter.binding.take_step_inputs(run.root, kwargs.get("inputs"))
+                self._binding.take_step_inputs(run.root, kwargs.get("inputs"))
             if run.component or (run.is_step and not run.is_hidden):  # a node, even if `components` leaves it out
                 self._failures.routed(run, outputs)
                 updates = updates_of(outputs)

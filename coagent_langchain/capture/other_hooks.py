@@ -8,15 +8,12 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from coagent_langchain.capture.endings import Endings
 from coagent_langchain.capture.failures import Failures
 from coagent_langchain.capture.log_events import LogEvents, event_type_of
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Run
-from coagent_langchain.capture.run_starter import RunStarter
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.errors import guard
-from coagent_langchain.outlet import Outlet
 from coagent_langchain.texts import error_message
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import EventType, JsonObject
@@ -31,14 +28,10 @@ class OtherHooks(BaseCallbackHandler):
     run_inline = True
     raise_error = False
 
-    def __init__(self, tree: RunTree, run_starter: RunStarter, outlet: Outlet) -> None:
-        self._tree = tree
-        self._run_starter = run_starter
-        self._recorder = Recorder(tree, run_starter.binding, outlet)
-        self._failures = Failures(self._recorder)
-        self._endings = Endings(self._recorder, self._failures)
-        self._log_events = LogEvents(self._recorder)
-        self._streams = tree.streams
+    _tree: RunTree  # like the others, set by `Hooks`
+    _recorder: Recorder
+    _failures: Failures
+    _log_events: LogEvents
 
     @guard
     def on_agent_action(self, action: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:

@@ -21,7 +21,7 @@ class RunStarter:
 
     def __init__(self, tree: RunTree, binding: Binding, *, components: str, sample_rate: float) -> None:
         self._tree = tree
-        self.binding = binding
+        self._binding = binding
         self._components = components
         self._threshold = int(sample_rate * (1 << 32))
 
@@ -65,7 +65,7 @@ class RunStarter:
         if kind == "tool" and isinstance(call_id := kwargs.get("tool_call_id"), str):
             run.tool_call_id = call_id
         if type(run) is Root:
-            self.binding.begin(run, metadata, inputs, kwargs.get("run_type"))
+            self._binding.begin(run, metadata, inputs, kwargs.get("run_type"))
         else:
             self._settle(run, metadata, inputs, config)
         return run
@@ -80,16 +80,16 @@ class RunStarter:
             describe(run, metadata)
         root = run.root
         if root.pending_input is not None and run.kind != "tool":
-            self.binding.take_step_inputs(root, inputs)
+            self._binding.take_step_inputs(root, inputs)
         prompt = run.prompt
         if prompt is None:
             if root.silent and run.kind == "chain" and not run.component:
                 return  # it gets a prompt only if something in it is logged
             known = session_id(metadata) or session_id(configurable(config))
-            run.prompt = prompt = self.binding.bind(root, known)
+            run.prompt = prompt = self._binding.bind(root, known)
         if prompt.session_state.pending.questions and is_command(inputs) and inputs.resume is not None:
             # The application answers by itself, inside the run whose graph asked.
-            self.binding.human_answers.log(run, prompt, inputs.resume)
+            self._binding.human_answers.log(run, prompt, inputs.resume)
 
     def _is_component(self, run: Run, metadata: dict[str, Any] | None) -> bool:
         if self._components != "nodes":

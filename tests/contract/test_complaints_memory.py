@@ -26,7 +26,6 @@ from coagent_langchain.capture import run_tree
 from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.run import Run
-from coagent_langchain.capture.run_starter import RunStarter
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.delivery import Stats
 from coagent_langchain.outlet import Outlet
@@ -241,7 +240,7 @@ def hooks_with(tree: RunTree, log: MemoryDelivery) -> Hooks:
     """Hooks on a run tree with its own clock."""
     outlet = Outlet(log)
     binding = Binding(Sessions(), outlet, session_id="s", after=(0, 0))
-    return Hooks(tree, RunStarter(tree, binding, components="nodes", sample_rate=1.0), outlet)
+    return Hooks(tree, binding, outlet, components="nodes", sample_rate=1.0)
 
 
 def test_call_that_fails_again_and_again_is_bounded(log: MemoryDelivery) -> None:
