@@ -7,6 +7,7 @@ from typing import Any
 from weakref import ref
 
 from coagent_langchain.capture.failures import Failures
+from coagent_langchain.capture.human_questions import log_unanswered
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
@@ -89,7 +90,9 @@ class Endings(RunCloser):
         if broken is None or (broken.stopped and waits and root.asked and not _was_cut(root)):
             state.status = "interrupted" if waits else "completed"
             if root.framework is not None or root.asked:  # else it is no graph: what waits in its thread is another's
-                self._withdraw(root, state, waits=waits)
+                if not waits:
+                    state.pending.stopped.pop(root.thread, None)
+                log_unanswered(self._recorder, root, root.asked if waits else ())
         else:
             self._broke_off(root, prompt, broken)
         if root.kind == "chain":  # its end has no event, but the session lasts until then
@@ -122,16 +125,6 @@ class Endings(RunCloser):
         if not has_open_calls and not _was_cut(root):
             entry = self._recorder.entry(root, EventType.INFO, {"outcome": outcome})
             entry["output_data"] = {"message": f"{root.name} was {outcome}"}
-            self._recorder.outlet.emit(entry)
-
-    def _withdraw(self, root: Root, state: SessionState, *, waits: bool) -> None:
-        """Forget the earlier stop of a root's graph unless it waits; log questions it no longer asks as unanswered."""
-        if not waits:
-            state.pending.stopped.pop(root.thread, None)
-        for interrupt_id in state.pending.withdraw(root.thread, root.asked if waits else ()):
-            meta = {"status": "unanswered", "interrupt_id": interrupt_id}
-            entry = self._recorder.entry(root, EventType.HUMAN_OVERSIGHT, meta)
-            entry["input_data"] = {"interrupt_id": interrupt_id}
             self._recorder.outlet.emit(entry)
 
     def _let_go(self, root: Root) -> Prompt:

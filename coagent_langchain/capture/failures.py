@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from weakref import ref
 
-from coagent_langchain.capture import ambient
 from coagent_langchain.capture.attempts import (
     Remedy,
     is_attempt,
@@ -15,19 +13,18 @@ from coagent_langchain.capture.attempts import (
     remedy_from_above,
 )
 from coagent_langchain.capture.failure import MAX_FAILURES, Failure, cause, raised_below_sibling, reported
+from coagent_langchain.capture.human_questions import question_entries
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.routing import routing_entries
 from coagent_langchain.capture.run import NOTHING, Run
-from coagent_langchain.pending import Question, Stop
 from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.values.messages import Answer
 from coagent_langchain.values.outcomes import (
     Outcome,
     classify,
     interrupts,
-    is_command,
     severity,
-    target_of,
 )
 from coagent_langchain.values.tools import ToolResult
 from coagent_langchain.wire import EventType, JsonObject, Severity
@@ -162,9 +159,9 @@ class Failures:
     def _report(self, run: Run, error: BaseException, outcome: Outcome, answer: Answer) -> list[JsonObject]:
         run.turn = run.latest_turn()
         if outcome is Outcome.INTERRUPTED:
-            return self.asked(run, interrupts(error))
+            return question_entries(self._recorder, run, interrupts(error))
         if outcome is Outcome.HANDED_OVER:
-            return self._handed_over(run, target_of(next(iter(error.args), None)))
+            return routing_entries(self._recorder, run, next(iter(error.args), None))
         return [self._error(run, error, answer)] if outcome.failed else []
 
     def _error(self, run: Run, error: BaseException, answer: Answer) -> JsonObject:
@@ -198,44 +195,3 @@ class Failures:
         return self._recorder.tool_response(
             run, None, success=False, error=error_message(error), meta={"error_id": error_id}
         )
-
-    def asked(self, run: Run, questions: Sequence[tuple[str, Any]], *, is_breakpoint: bool = False) -> list[JsonObject]:
-        """Note that the graph of `run` waits for a human, and make an entry for each question not asked before.
-
-        A question is the id and the plain value of an interrupt.
-        """
-        root = run.root
-        prompt = root.prompt or self._recorder.prompt_of(run)
-        pending = prompt.session_state.pending
-        if root.thread is None:  # a chain around the graph; what is called inside the graph has its thread
-            root.thread = ambient.thread_id(ambient.configurable(ambient.around()[0]))
-        root.asked = root.asked.union(interrupt_id for interrupt_id, _ in questions)
-        pending.stop(root.thread, Stop(prompt, asking=True))
-        if root.tool_calls is not None:
-            pending.tool_calls.keep(root.tool_calls)
-        entries = []
-        for interrupt_id, value in questions:
-            if interrupt_id not in pending.questions:
-                pending.ask(interrupt_id, Question(prompt, root.thread, is_breakpoint))
-                meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
-                entry = self._recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
-                entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}
-                entries.append(entry)
-        return entries
-
-    def _handed_over(self, run: Run, target: JsonObject) -> list[JsonObject]:
-        """One `routing` for each target, or one without a target: such a command follows the graph's edges."""
-        entries = []
-        for name in target["goto"] or [None]:
-            entry = self._recorder.entry(run, EventType.ROUTING, {"source_component": run.name, **target})
-            entry["routing_type"] = "transfer"
-            if name is not None:  # it has no run yet, so its name is the id
-                entry["target_component"] = {"id": name, "name": name, "component_type": "node"}
-            entries.append(entry)
-        return entries
-
-    def routed(self, run: Run, outputs: Any) -> None:
-        """Log where a node or tool sends its graph next, if its output says so."""
-        for part in outputs if isinstance(outputs, list) else [outputs]:
-            if is_command(part) and part.goto and part.graph is None:
-                self._recorder.outlet.emit_together(self._handed_over(run, target_of(part)))

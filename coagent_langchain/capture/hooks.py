@@ -13,6 +13,7 @@ from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.other_hooks import OtherHooks
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.routing import log_routing
 from coagent_langchain.capture.run import Run, key_of
 from coagent_langchain.capture.run_starter import RunStarter
 from coagent_langchain.capture.run_tree import RunTree
@@ -172,7 +173,7 @@ class Hooks(OtherHooks):
             elif run.parent is not None and run.root.pending_input is not None:
                 self._binding.take_step_inputs(run.root, kwargs.get("inputs"))
             if run.component or (run.is_step and not run.is_hidden):  # a node, even if `components` leaves it out
-                self._failures.routed(run, outputs)
+                log_routing(self._recorder, run, outputs)
                 updates = updates_of(outputs)
                 log_unrun_tools(self._recorder, run, updates)
                 if run.component:

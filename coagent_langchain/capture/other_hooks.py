@@ -8,7 +8,7 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from coagent_langchain.capture.failures import Failures
+from coagent_langchain.capture.human_questions import question_entries
 from coagent_langchain.capture.log_events import LogEvents, event_type_of
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Run
@@ -30,7 +30,6 @@ class OtherHooks(BaseCallbackHandler):
 
     _tree: RunTree  # like the others, set by `Hooks`
     _recorder: Recorder
-    _failures: Failures
     _log_events: LogEvents
 
     @guard
@@ -78,7 +77,7 @@ class OtherHooks(BaseCallbackHandler):
         is_breakpoint = not questions
         if is_breakpoint:
             questions = [(str(event.checkpoint_id), str(event.status))]
-        for entry in self._failures.asked(run, questions, is_breakpoint=is_breakpoint):
+        for entry in question_entries(self._recorder, run, questions, is_breakpoint=is_breakpoint):
             self._recorder.outlet.emit(entry)
 
     @guard
