@@ -6,7 +6,7 @@ from threading import get_ident
 from typing import Any
 from weakref import ref
 
-from coagent_langchain.capture.failures import Failures
+from coagent_langchain.capture.error_recorder import ErrorRecorder
 from coagent_langchain.capture.human_questions import log_unanswered
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
@@ -28,20 +28,20 @@ MAX_SEARCHED = 1_000  # open calls of a root; if there are more, they end with t
 class Endings(RunCloser):
     """Follows up on the ends of runs, and ends those whose end LangChain never reports."""
 
-    def __init__(self, recorder: Recorder, failures: Failures) -> None:
+    def __init__(self, recorder: Recorder, errors: ErrorRecorder) -> None:
         self._recorder = recorder
-        self._failures = failures
+        self._errors = errors
         self._tree = recorder.tree
 
     def returned(self, run: Run, outputs: Any = None, inputs: Any = None) -> None:
         """Log what a run that returned has recovered from, and close it if it is a root."""
         if run.failures:
-            self._failures.recovered(run)
+            self._errors.recovered(run)
         if type(run) is Root:
             if inputs is not None:
                 self._recorder.binding.take_own_inputs(run, inputs)
             if run.unresolved:
-                self._failures.resumed(run)
+                self._errors.resumed(run)
             self._root_ended(run, outputs)
 
     def raised(self, run: Run, given: Any, partial: Answer | None = None, inputs: Any = None) -> None:
@@ -53,11 +53,11 @@ class Endings(RunCloser):
         binding.take_step_inputs(run.root, inputs)
         if isinstance(run, Root) and inputs is not None:
             binding.take_own_inputs(run, inputs)
-        outcome = self._failures.raised(run, error, partial or Answer())
+        outcome = self._errors.raised(run, error, partial or Answer())
         if outcome.goes_on:
             if run.repeats:
-                self._failures.called_again(run)
-            self._failures.recovered(run)
+                self._errors.called_again(run)
+            self._errors.recovered(run)
         self._forget_failures(run)
         if isinstance(run, Root):
             self._root_ended(run, None, outcome if outcome.broke_off else None)
@@ -191,7 +191,7 @@ class Endings(RunCloser):
         if self._tree.end(run.key) is None:  # it has ended meanwhile
             return
         if run.parent is not None and run.failures:  # what it runs in may go on in its thread, and raise them
-            self._failures.pass_on(run, run.failures)
+            self._errors.pass_on(run, run.failures)
         self._forget_failures(run)
         if run.began_in:
             run.root.cut = ref(run)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.endings import Endings
-from coagent_langchain.capture.failures import Failures
+from coagent_langchain.capture.error_recorder import ErrorRecorder
 from coagent_langchain.capture.log_events import LogEvents
 from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.other_hooks import OtherHooks
@@ -43,8 +43,8 @@ class Hooks(OtherHooks):
         self._binding = binding
         self._run_starter = RunStarter(tree, binding, components=components, sample_rate=sample_rate)
         self._recorder = Recorder(tree, binding, outlet)
-        self._failures = Failures(self._recorder)
-        self._endings = Endings(self._recorder, self._failures)
+        self._errors = ErrorRecorder(self._recorder)
+        self._endings = Endings(self._recorder, self._errors)
         self._log_events = LogEvents(self._recorder)
 
     # -- model calls
@@ -61,7 +61,7 @@ class Hooks(OtherHooks):
                 given = only if isinstance(only, list) else [only]
                 conversation = split(given)
                 if (history := conversation.history) and "tool_call_id" in history[-1]:
-                    log_answers_to_model(self._recorder, self._failures, run, given)
+                    log_answers_to_model(self._recorder, self._errors, run, given)
                 self._recorder.call_started(
                     run,
                     conversation,
@@ -125,7 +125,7 @@ class Hooks(OtherHooks):
                 self._streams.pop(run.key, None)
                 self._recorder.call_ended(run, _answered(run, response))
                 if run.repeats:
-                    self._failures.called_again(run)
+                    self._errors.called_again(run)
                 self._endings.returned(run)
 
     def on_llm_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
@@ -179,7 +179,7 @@ class Hooks(OtherHooks):
                 if run.component:
                     self._recorder.component_ended(run, updates)
             if run.repeats:
-                self._failures.called_again(run)
+                self._errors.called_again(run)
             if run.failures or type(run) is Root:
                 self._endings.returned(run, outputs, kwargs.get("inputs"))
 
@@ -224,11 +224,11 @@ class Hooks(OtherHooks):
             found = tool_result(output, run.tool_call_id)
             run.tool_call_id = run.tool_call_id or found.tool_call_id
             if found.failed:
-                self._failures.handled(run, found)
+                self._errors.handled(run, found)
             else:
                 self._recorder.tool_ended(run, found.result, success=True)
                 if run.repeats:
-                    self._failures.called_again(run)
+                    self._errors.called_again(run)
             self._endings.returned(run)
 
     def on_tool_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,

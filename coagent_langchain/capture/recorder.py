@@ -1,4 +1,4 @@
-"""Entries for what the hooks report: model calls, tools, components. For what went wrong, see `failures`."""
+"""Entries for what the hooks report: model calls, tools, components. For what went wrong, see `error_recorder`."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from itertools import takewhile
 from typing import Any
 from uuid import uuid4
 
-from coagent_langchain.capture.failures import Failures
+from coagent_langchain.capture.error_recorder import ErrorRecorder
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Run
 from coagent_langchain.prompt import Prompt
@@ -45,7 +45,7 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
                 recorder.tree.end(run.run_id)
 
 
-def log_answers_to_model(recorder: Recorder, failures: Failures, model: Run, messages: Sequence[Any]) -> None:
+def log_answers_to_model(recorder: Recorder, errors: ErrorRecorder, model: Run, messages: Sequence[Any]) -> None:
     """Log the tool calls that the application answers in a loop of its own: only the next model call shows it."""
     if model.prompt is None or model.prompt.session_state.pending.tool_calls.all_ran:
         return
@@ -54,7 +54,7 @@ def log_answers_to_model(recorder: Recorder, failures: Failures, model: Run, mes
         if run := _called(recorder, model, model.parent, message, messages):
             found = read_tool_message(message)
             if found.failed:
-                failures.handled(run, found, _BY_APPLICATION)
+                errors.handled(run, found, _BY_APPLICATION)
             else:
                 recorder.tool_ended(run, found.result, success=True, meta=_BY_APPLICATION)
             recorder.tree.end(run.run_id)

@@ -32,7 +32,7 @@ from coagent_langchain.wire import EventType, JsonObject, Severity
 _NOT_AN_ERROR = ""  # the event id of an exception that is not a failure: an interrupt, a hand-over
 
 
-class Failures:
+class ErrorRecorder:
     """Logs what runs raise: errors, interrupts, hand-overs and cancellations; and recoveries from errors."""
 
     def __init__(self, recorder: Recorder) -> None:
