@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from coagent_langchain.capture.failure import MAX_FAILURES, Failure
-from coagent_langchain.capture.run import NOTHING, Run, failures_lock
+from coagent_langchain.capture.failure import Failure
+from coagent_langchain.capture.run import MAX_FAILURES, NOTHING, Run, failures_lock
 from coagent_langchain.latest import keep_latest
 
 _FALLBACKS = "RunnableWithFallbacks"

@@ -12,12 +12,12 @@ from coagent_langchain.capture.attempts import (
     remedy_by_call,
     remedy_from_above,
 )
-from coagent_langchain.capture.failure import MAX_FAILURES, Failure, cause, raised_below_sibling, reported
+from coagent_langchain.capture.failure import Failure, cause, raised_below_sibling, reported, reported_beside
 from coagent_langchain.capture.human_questions import question_entries
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.routing import routing_entries
-from coagent_langchain.capture.run import NOTHING, Run
+from coagent_langchain.capture.run import MAX_FAILURES, NOTHING, Run
 from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.values.messages import Answer
 from coagent_langchain.values.outcomes import (
@@ -45,7 +45,7 @@ class ErrorRecorder:
         if outcome.stopped and run.began_in:
             run.root.cut = ref(run)
         below = run.failures or []
-        beside = run.reported_beside(error)
+        beside = reported_beside(run, error)
         error_id = reported(error, below) if beside is None else beside
         passed = raised_below_sibling(run, error) if error_id is None else None
         if passed is not None:

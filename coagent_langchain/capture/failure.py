@@ -1,16 +1,13 @@
-"""One failure of a run, and how to recognize it in what the runs above raise."""
+"""One failure of a run, and how to recognize it in what the runs above or beside it raise."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from coagent_langchain.capture.run import MAX_CLIMB, MAX_FAILURES, Run
 from coagent_langchain.errors import is_same
 
-if TYPE_CHECKING:
-    from coagent_langchain.capture.run import Run
-
-MAX_FAILURES = 64  # child exceptions that one run remembers
 MAX_SIBLINGS = 1_000  # open runs that are searched for a sibling
 
 
@@ -36,6 +33,23 @@ def reported(error: BaseException, failures: Sequence[Failure]) -> str | None:
     if failures and isinstance(error, BaseExceptionGroup):
         known = [reported(each, failures) for each in error.exceptions[-MAX_FAILURES:]]
         return None if None in known else known[0]
+    return None
+
+
+def reported_beside(run: Run, error: BaseException) -> str | None:
+    """The id under which a sibling of `run` reported `error`, or that of a run above.
+
+    What one step of a stream raises, all of them raise; and LangGraph reports a subgraph in a node that is a chain
+    as a child of the chain around the whole graph.
+    """
+    above = run.parent if run.kind == "chain" else None
+    for _ in range(MAX_CLIMB):
+        if above is None:
+            break
+        for failure in above.failures or ():
+            if failure.error is error and failure.run.failed_ns > run.started_ns:
+                return failure.error_id
+        above = above.parent
     return None
 
 

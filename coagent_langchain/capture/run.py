@@ -7,15 +7,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from coagent_langchain.capture.failure import MAX_FAILURES, Failure
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.wire import JsonObject
 
 if TYPE_CHECKING:
+    from coagent_langchain.capture.failure import Failure
     from coagent_langchain.capture.root import Root
 
 MAX_CLIMB = 32  # ancestors at which a turn is noted; above them only at the root, so that depth costs nothing
+MAX_FAILURES = 64  # child exceptions that one run remembers
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 Key = int | str | None
 
@@ -189,19 +190,3 @@ class Run:
         """Forget children's exceptions from which it no longer needs to recover."""
         with failures_lock:
             self.failures = [each for each in self.failures or () if each.error_id not in error_ids]
-
-    def reported_beside(self, error: BaseException) -> str | None:
-        """The id under which a sibling reported `error`, or that of a run above.
-
-        What one step of a stream raises, all of them raise; and LangGraph reports a subgraph in a node that is a chain
-        as a child of the chain around the whole graph.
-        """
-        above = self.parent if self.kind == "chain" else None
-        for _ in range(MAX_CLIMB):
-            if above is None:
-                break
-            for failure in above.failures or ():
-                if failure.error is error and failure.run.failed_ns > self.started_ns:
-                    return failure.error_id
-            above = above.parent
-        return None
