@@ -23,29 +23,29 @@ class ToolCalls:
     """Which turn requested each tool call, and which calls have not run yet; only the latest calls are kept."""
 
     def __init__(self) -> None:
-        self._asked: dict[str, tuple[Prompt, int]] = {}
+        self._requested: dict[str, tuple[Prompt, int]] = {}
         self._waiting: dict[str, dict[str, Any]] = {}  # calls that have not run
         self._shared: set[str] = set()
 
     def __len__(self) -> int:
-        return len(self._asked)
+        return len(self._requested)
 
-    def ask(self, call_id: str, prompt: Prompt, turn: int, call: dict[str, Any]) -> None:
+    def request(self, call_id: str, prompt: Prompt, turn: int, call: dict[str, Any]) -> None:
         """Record which turn requested a tool call and, until it has run, the call: its name and whatever is needed."""
         with _lock:
-            if call_id in self._waiting and self._asked[call_id] != (prompt, turn):
+            if call_id in self._waiting and self._requested[call_id] != (prompt, turn):
                 self._shared.add(call_id)
-            self._asked[call_id] = (prompt, turn)
+            self._requested[call_id] = (prompt, turn)
             self._waiting[call_id] = call  # even if one has run: ids may repeat
-            if len(self._asked) > MAX_TOOL_CALLS:
-                oldest = next(iter(self._asked))
-                del self._asked[oldest]
+            if len(self._requested) > MAX_TOOL_CALLS:
+                oldest = next(iter(self._requested))
+                del self._requested[oldest]
                 self._waiting.pop(oldest, None)
                 self._shared.discard(oldest)
 
-    def asked_by(self, call_id: str) -> tuple[Prompt, int] | None:
+    def requested_in(self, call_id: str) -> tuple[Prompt, int] | None:
         """The prompt and turn that requested the call, if known."""
-        return self._asked.get(call_id)
+        return self._requested.get(call_id)
 
     def is_shared(self, call_id: str) -> bool:
         """Whether several turns requested calls with that id at once, so that it does not identify the turn."""
@@ -69,7 +69,7 @@ class ToolCalls:
         """The id of the first call for this tool that has not run: the first in that prompt, if there is one."""
         with _lock:
             waiting = [call_id for call_id, call in list(self._waiting.items()) if call.get("name") == name]
-            return max(waiting, key=lambda call_id: self._asked[call_id][0].number == prompt_number, default=None)
+            return max(waiting, key=lambda call_id: self._requested[call_id][0].number == prompt_number, default=None)
 
     @property
     def all_ran(self) -> bool:
@@ -85,10 +85,10 @@ class ToolCalls:
 
     def go_on(self, earlier: ToolCalls, again: dict[Prompt, Prompt]) -> None:
         """Take over the calls of an ended session's prompts that continue; `again` maps each to its new prompt."""
-        for call_id, (prompt, turn) in earlier._asked.copy().items():
+        for call_id, (prompt, turn) in earlier._requested.copy().items():
             if prompt in again:
                 call = earlier._waiting.get(call_id)
-                self.ask(call_id, again[prompt], turn, call or {})
+                self.request(call_id, again[prompt], turn, call or {})
                 if call is None:
                     self.ran(call_id)
 

@@ -580,7 +580,7 @@ def test_a_call_is_let_go_of_when_its_tool_has_run(handler: CoagentCallbackHandl
     known = pending.ToolCalls()
     prompt = handler.session("q").prompt("q")
     for call_id in ("a", "b"):
-        known.ask(call_id, prompt, 1, {"id": call_id})
+        known.request(call_id, prompt, 1, {"id": call_id})
     known.ran("a")
 
     assert [known.ran(call_id) for call_id in ("a", "b")] == [None, {"id": "b"}]
@@ -592,7 +592,7 @@ def test_what_is_pending_is_taken_over_while_an_earlier_run_still_changes_it(han
     over = threading.Event()
 
     def ask(number: int) -> None:
-        earlier.tool_calls.ask(str(number), prompt, 1, {})
+        earlier.tool_calls.request(str(number), prompt, 1, {})
         earlier.ask(str(number), pending.Question(prompt, "t"))
         earlier.stop(number, pending.Stop(prompt, asking=False))
 
@@ -621,11 +621,11 @@ def test_calls_for_tools_that_never_run_are_bounded(handler: CoagentCallbackHand
     prompt = handler.session("q").prompt("q")
     asked = range(pending.MAX_TOOL_CALLS + 2)
     for number in asked:
-        known.ask(str(number), prompt, number, {"id": str(number)})
+        known.request(str(number), prompt, number, {"id": str(number)})
         known.ran("0")
 
     assert len(known._waiting) == pending.MAX_TOOL_CALLS
-    calls = [(known.asked_by(each), known.ran(each)) for each in map(str, asked)]
+    calls = [(known.requested_in(each), known.ran(each)) for each in map(str, asked)]
     assert calls == [(None, None)] * 2 + [((prompt, each), {"id": str(each)}) for each in asked[2:]]
 
 

@@ -146,10 +146,10 @@ class Binding:
         by_name = root.kind == "tool" and call_id is None
         if by_name:
             call_id = calls.waiting_for(root.name, state.last_prompt)
-        asked = None if call_id is None or calls.is_shared(call_id) else calls.asked_by(call_id)
-        if asked is None or (by_name and asked[0].number != state.last_prompt):
+        place = None if call_id is None or calls.is_shared(call_id) else calls.requested_in(call_id)
+        if place is None or (by_name and place[0].number != state.last_prompt):
             return None
-        prompt, root.turn = asked
+        prompt, root.turn = place
         return prompt
 
     def _go_on(self, root: Root, session: Session, around: Prompt | None, answer: Any) -> Prompt:

@@ -124,7 +124,7 @@ class Recorder:
             if run.structured_output is not None and call.get("name") == run.structured_output:
                 call = {**call, "structured_output": True}
             elif isinstance(call.get("id"), str):
-                run.root.asked_for_tool(call["id"], call, prompt, run.own_turn or run.turn)
+                run.root.tool_requested(call["id"], call, prompt, run.own_turn or run.turn)
             calls.append(call)
         return calls
 
@@ -181,9 +181,9 @@ class Recorder:
     def tool_started(self, run: Run, parameters: Any) -> None:
         """Log `tool_call`, at the turn of the response that requested it; unknown `parameters` are None."""
         prompt, call_id = self.prompt_of(run), run.tool_call_id
-        asked = None if call_id is None else run.root.requested_in(call_id)
+        place = None if call_id is None else run.root.requested_in(call_id)
         run.root.tool_began(run, prompt)
-        run.prompt, run.own_turn = asked or (prompt, run.latest_turn())
+        run.prompt, run.own_turn = place or (prompt, run.latest_turn())
         run.began_in = get_ident()
         note_attempt(run, call_id)
         prompt.session_state.totals.add_tool_call()

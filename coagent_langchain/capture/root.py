@@ -78,7 +78,7 @@ class Root(Run):
 
     def calls_with(self, tool_call_id: str) -> ToolCalls:
         """The calls in which to look up a tool call: this run's, else its session's, from before an interrupt."""
-        if self.tool_calls is not None and self.tool_calls.asked_by(tool_call_id) is not None:
+        if self.tool_calls is not None and self.tool_calls.requested_in(tool_call_id) is not None:
             return self.tool_calls
         return self.prompt.session_state.pending.tool_calls if self.prompt is not None else ToolCalls()
 
@@ -91,20 +91,20 @@ class Root(Run):
         own = self.tool_calls
         if own is not None and own.is_shared(tool_call_id):
             return None
-        asked = None if own is None else own.asked_by(tool_call_id)
-        if asked is None and self.prompt is not None:
-            asked = self.prompt.session_state.pending.tool_calls.asked_by(tool_call_id)
+        place = None if own is None else own.requested_in(tool_call_id)
+        if place is None and self.prompt is not None:
+            place = self.prompt.session_state.pending.tool_calls.requested_in(tool_call_id)
             prompts = {self.prompt, *(question.prompt for question in self.answered.values())}
-            if asked is not None and asked[0] not in prompts:
+            if place is not None and place[0] not in prompts:
                 return None
-        return asked
+        return place
 
-    def asked_for_tool(self, tool_call_id: str, call: dict[str, Any], prompt: Prompt, turn: int) -> None:
+    def tool_requested(self, tool_call_id: str, call: dict[str, Any], prompt: Prompt, turn: int) -> None:
         """Note which turn requested a tool, for this run and for those that continue after an interrupt."""
         if self.tool_calls is None:
             self.tool_calls = ToolCalls()
-        self.tool_calls.ask(tool_call_id, prompt, turn, call)
-        prompt.session_state.pending.tool_calls.ask(tool_call_id, prompt, turn, {"name": call["name"]})
+        self.tool_calls.request(tool_call_id, prompt, turn, call)
+        prompt.session_state.pending.tool_calls.request(tool_call_id, prompt, turn, {"name": call["name"]})
 
     def tool_began(self, run: Run, prompt: Prompt) -> None:
         """Note that a tool or retriever begins: its call, if a model requested one, no longer waits."""

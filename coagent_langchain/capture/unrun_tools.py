@@ -64,12 +64,12 @@ def _is_answer(message: Any) -> bool:
     return isinstance(members_of(message).get("tool_call_id"), str)
 
 
-def _is_of_other_branch(asked: tuple[Prompt, int] | None, beside: Run) -> bool:
+def _is_of_other_branch(place: tuple[Prompt, int] | None, beside: Run) -> bool:
     """Whether a branch parallel to that of `beside` requested a call in its latest turn: ids may repeat."""
-    if asked is None or asked[1] == beside.latest_turn():
+    if place is None or place[1] == beside.latest_turn():
         return False
     opened = list(beside.root.open.values())
-    others = [run for run in opened if (run.prompt, run.turn) == asked and run.turn != run.first_turn]
+    others = [run for run in opened if (run.prompt, run.turn) == place and run.turn != run.first_turn]
     return any(not (run is beside or beside.is_below(run) or run.is_below(beside)) for run in others)
 
 
@@ -83,13 +83,13 @@ def _called(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, me
     if not isinstance(call_id, str):
         return None
     calls = beside.root.calls_with(call_id)
-    if not calls.waits(call_id) or _is_of_other_branch(calls.asked_by(call_id), beside):
+    if not calls.waits(call_id) or _is_of_other_branch(calls.requested_in(call_id), beside):
         return None
     noted = calls.ran(call_id)
     if noted is None:  # meanwhile, in another thread
         return None
-    asked = (call for message in reversed(messages) for call in tool_calls_of(message))  # backwards: ids may repeat
-    call = next((call for call in asked if call.get("id") == call_id), noted)
+    requested = (call for message in reversed(messages) for call in tool_calls_of(message))  # backwards: ids may repeat
+    call = next((call for call in requested if call.get("id") == call_id), noted)
     name = call.get("name") or fields.get("name")
     run = recorder.tree.start(uuid4(), "tool", name if isinstance(name, str) else "tool", parent)
     if run is not None:

@@ -60,8 +60,8 @@ def last_call(inputs: Any) -> str | None:
     if not issubclass(type(messages), (list, tuple)) or not messages:
         return None
     last = messages[-1]
-    asked = next(iter(tool_calls_of(last)), {})
-    call_id = members_of(last).get("tool_call_id") or asked.get("id")
+    call = next(iter(tool_calls_of(last)), {})
+    call_id = members_of(last).get("tool_call_id") or call.get("id")
     return call_id if isinstance(call_id, str) else None
 
 
