@@ -84,7 +84,7 @@ class Prompt(Scope):
     def _begin(self) -> None:
         self.turn, self.logged, self.failed = 0, False, {}  # the same object may be entered again
         self.session.open()
-        while not self.session.state.take(self):
+        while not self.session.state.number_prompt(self):
             self.session.open()  # it has just ended
         self.session.start(self.text)
         if self.text is not None:

@@ -43,7 +43,7 @@ class Session(Scope):
         *,
         text: str | None = None,
         meta: JsonObject | None = None,
-        first_prompt: int = 1,
+        last_number: int = 0,
         started: bool = False,
         counts: bool = True,
     ) -> None:
@@ -57,7 +57,7 @@ class Session(Scope):
         self._text = text
         self._meta = meta
         self._counts = counts  # False if users log calls themselves, which the totals do not include
-        self.state = SessionState(self, first_prompt - 1, started)
+        self.state = SessionState(self, last_number, started)
 
     @property
     def totals(self) -> Totals:
@@ -96,7 +96,7 @@ class Session(Scope):
         state = self.state
         if state.written:
             return
-        entry = self.entry(EventType.SESSION_START, state.present_prompt, 0, timestamp)
+        entry = self.entry(EventType.SESSION_START, state.present_number, 0, timestamp)
         if not state.begin(entry["timestamp"]):
             return
         state.began = time.monotonic() - (now_ms() - entry["timestamp"]) / 1000
@@ -141,7 +141,7 @@ class Session(Scope):
             return  # nothing to end, or the parent process ends it
         now = now_ms()
         ended = now if state.blocks else state.latest or now
-        entry = self.entry(EventType.SESSION_END, state.present_prompt, 0, ended)
+        entry = self.entry(EventType.SESSION_END, state.present_number, 0, ended)
         if status is None or (status == "idle" and state.status in ("failed", "interrupted")):
             status = state.status
         if state.discreet:
@@ -153,9 +153,9 @@ class Session(Scope):
             entry["meta"] |= state.totals.as_meta()
         self.outlet.emit(entry)
 
-    def open_prompt(self, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt:
+    def join_prompt(self, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt:
         """Let a root run join and return its prompt: with the next number, or the one in the run's metadata."""
-        while (prompt := self.state.prompt(self, number, outlet, bare=bare)) is None:
+        while (prompt := self.state.join_prompt(self, number, outlet, bare=bare)) is None:
             self.open()  # it has just ended
         return prompt
 
@@ -164,8 +164,9 @@ class Session(Scope):
         state = self.state
         if timestamp is None:
             timestamp = now_ms()
-        if timestamp < state.first <= now_ms() + 1:  # its run began before the one that began the session
-            timestamp = state.first  # but not if the clock was set back: responses would be no later than their calls
+        if timestamp < state.earliest <= now_ms() + 1:  # its run began before the one that began the session
+            # But not if the clock was set back: responses would be no later than their calls.
+            timestamp = state.earliest
         if timestamp > state.latest:
             state.latest = timestamp
         return {
@@ -184,7 +185,7 @@ class Session(Scope):
 
     def renewed(self) -> SessionState:
         """A new state after one that has ended: prompt numbers continue, and an open block of it stays open."""
-        state = SessionState(self, self.state.last_prompt)
+        state = SessionState(self, self.state.last_number)
         if self in self.state.blocks:
             state.enter(self)
         return state
@@ -237,7 +238,7 @@ class Session(Scope):
             return  # a run has reported it where it arose
         self.open()  # it may have been ended inside the block
         self.start()
-        entry = self.entry(EventType.ERROR, prompt_number or self.state.present_prompt, 0)
+        entry = self.entry(EventType.ERROR, prompt_number or self.state.present_number, 0)
         entry["error_info"] = error_info(error, entry["event_id"], Severity.HIGH, "session")
         if self.state.discreet:
             entry["error_info"] |= {"error_message": type(error).__name__, "stack_trace": ""}
@@ -251,5 +252,5 @@ class Session(Scope):
         if not self._explicit_id:
             return type(self)(self._sessions, self.outlet, text=text, meta=self._meta, counts=self._counts)
         return type(self)(self._sessions, self.outlet, self.session_id, text=text, meta=self._meta,
-                          first_prompt=self.state.last_prompt + 1, started=self.state.started,
+                          last_number=self.state.last_number, started=self.state.started,
                           counts=self._counts)  # fmt: skip

@@ -32,7 +32,7 @@ class SessionState:
         owner: the session object that logs its end: of those with its id, the last one entered that is still open.
         blocks: the session objects with an open block.
         used_through: the outlet of the handler that used it last.
-        last_prompt: the number of its latest prompt.
+        last_number: the number of its latest prompt.
         started, ended: whether `session_start` and `session_end` were logged.
         written: whether `session_start` has also been handed to delivery.
         left: whether its last block was left, so that it ends as soon as no run is open.
@@ -45,7 +45,7 @@ class SessionState:
         outlived: whether any run in it has continued after its root ended.
         touched: when something last happened, by the monotonic clock.
         began: when it started, by the same clock.
-        first: the earliest timestamp that an entry after its `session_start` may have.
+        earliest: the earliest timestamp that an entry after its `session_start` may have.
         latest: the latest timestamp of its entries and of the ends of its runs.
         reported: the exceptions logged most recently: the block may be left by the error of any of several runs.
         process: the id of the process that logs its end.
@@ -53,11 +53,11 @@ class SessionState:
             content.
     """
 
-    def __init__(self, owner: Session, last_prompt: int, started: bool = False) -> None:
+    def __init__(self, owner: Session, last_number: int, started: bool = False) -> None:
         self.owner = owner
         self.blocks: list[Session] = []
         self.used_through: Outlet = owner.outlet
-        self.last_prompt = last_prompt
+        self.last_number = last_number
         self.started = self.written = started
         self.ended = self.left = False
         self.totals = Totals()
@@ -67,7 +67,7 @@ class SessionState:
         self.running = self.bare = 0
         self.outlived = False
         self.touched = self.began = time.monotonic()
-        self.first = self.latest = self._start = 0
+        self.earliest = self.latest = self._start = 0
         self.reported: deque[BaseException] = deque(maxlen=MAX_REPORTED)
         self.discreet = False
         self.process = os.getpid()
@@ -79,9 +79,9 @@ class SessionState:
         return self.process != os.getpid()
 
     @property
-    def present_prompt(self) -> int:
+    def present_number(self) -> int:
         """The number of its latest prompt; before there is one, the number that the first will get."""
-        return self.last_prompt if self._prompts else self.last_prompt + 1
+        return self.last_number if self._prompts else self.last_number + 1
 
     @property
     def busy(self) -> bool:
@@ -108,7 +108,7 @@ class SessionState:
     def go_on_with(self, owner: Session) -> None:
         """Continue through another session object, which logs its end in this process."""
         with _lock:
-            self.last_prompt = max(self.last_prompt, owner.state.last_prompt)
+            self.last_number = max(self.last_number, owner.state.last_number)
             self.touched, self.process = time.monotonic(), os.getpid()
             self.used_through, owner.state = owner.outlet, self
             self._hand_to(owner)
@@ -161,13 +161,13 @@ class SessionState:
         """Record that it starts, at this timestamp; True for the first call only, which logs its `session_start`."""
         with _lock:
             if not self.started:
-                self.started, self.first, self._start = True, timestamp, timestamp
+                self.started, self.earliest, self._start = True, timestamp, timestamp
                 return True
             if not self.written:  # another thread is logging it; entries may overtake it, and servers sort by time
-                self.first = self._start + 1
+                self.earliest = self._start + 1
         return False
 
-    def prompt(self, session: Session, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt | None:
+    def join_prompt(self, session: Session, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt | None:
         """Let a root run join the prompt with this number if it is one of the latest, else a new one.
 
         None if the session has ended.
@@ -177,17 +177,17 @@ class SessionState:
                 return None
             found = None if number is None else self._prompts.get(number)
             if found is None:
-                self.take(found := Prompt(session), number)
+                self.number_prompt(found := Prompt(session), number)
         return found
 
-    def take(self, prompt: Prompt, number: int | None = None) -> bool:
+    def number_prompt(self, prompt: Prompt, number: int | None = None) -> bool:
         """Give a prompt the next number, or the requested one; False if the session has ended."""
         with _lock:
             if self.ended:
                 return False
             if number is None or not 0 < number <= MAX_COUNTER:
-                number = self.last_prompt + 1
-            self.last_prompt = max(self.last_prompt, number)
+                number = self.last_number + 1
+            self.last_number = max(self.last_number, number)
             self.totals.prompts += 1
             prompt.number = number
             self._know(prompt)
@@ -196,7 +196,7 @@ class SessionState:
     def skip_to(self, number: int) -> None:
         """Skip all prompt numbers up to this one: the server already has them."""
         with _lock:
-            self.last_prompt = max(self.last_prompt, number)
+            self.last_number = max(self.last_number, number)
 
     def rejoin(self, session: Session, number: int, turn: int) -> Prompt:
         """The prompt with this number, which began before this state, at the turn that it had reached."""

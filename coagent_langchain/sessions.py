@@ -36,27 +36,27 @@ class Sessions:
 
     def __init__(self) -> None:
         self._open: dict[str, Session] = {}
-        self._last_prompts: dict[str, int] = {}
+        self._last_numbers: dict[str, int] = {}
         self._waiting: dict[str, SessionState] = {}
         self._room = 0
         self.keeps_reported = False  # only on demand: an exception keeps its frames alive
         self.reported: deque[BaseException] = deque(maxlen=MAX_REPORTED)
         self._closers: WeakCollection[RunCloser] = WeakCollection()
 
-    def get(self, session_id: str, outlet: Outlet, *, after_prompt: int = 0) -> Session:
+    def get(self, session_id: str, outlet: Outlet, *, last_number: int = 0) -> Session:
         """The open session with that id, or a new one; it continues after the last prompt that the server has."""
         with _lock:  # like `end`: an id is either open, or its last prompt number is known
             session = self._open.get(session_id)
             is_new = session is None
             if session is None:
-                first = max(self._last_prompts.get(session_id, 0), after_prompt) + 1
-                goes_on = after_prompt > 0 and session_id not in self._last_prompts  # one that ended here starts again
-                session = Session(self, outlet, session_id, first_prompt=first, started=goes_on)
+                last = max(self._last_numbers.get(session_id, 0), last_number)
+                goes_on = last_number > 0 and session_id not in self._last_numbers  # one that ended here starts again
+                session = Session(self, outlet, session_id, last_number=last, started=goes_on)
                 self._open[session_id] = session
         if is_new:
             self._take_in(session)
         else:
-            session.state.skip_to(after_prompt)
+            session.state.skip_to(last_number)
             if session.state.inherited:
                 _watch(self)  # the thread that watched it is the parent's
         return session
@@ -83,9 +83,9 @@ class Sessions:
 
     def _begin(self, session: Session, state: SessionState) -> None:
         state.process = os.getpid()
-        if session.session_id in self._last_prompts:
+        if session.session_id in self._last_numbers:
             state.started = state.written = False  # one that ended here starts again
-            state.skip_to(self._last_prompts[session.session_id])
+            state.skip_to(self._last_numbers[session.session_id])
         session.state = state  # last: another thread's run may be waiting for it to take the next number
 
     def _take_in(self, session: Session) -> None:
@@ -114,8 +114,8 @@ class Sessions:
             known = self._open.get(session_id)
             if known is not None and known.state is state:
                 del self._open[session_id]
-            self._last_prompts.pop(session_id, None)
-            keep_latest(self._last_prompts, session_id, state.last_prompt, MAX_ENDED)
+            self._last_numbers.pop(session_id, None)
+            keep_latest(self._last_numbers, session_id, state.last_number, MAX_ENDED)
             if state.pending.awaited:
                 keep_latest(self._waiting, session_id, state, MAX_WAITING)
         return True

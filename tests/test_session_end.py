@@ -321,7 +321,7 @@ def test_session_that_was_idle_longest_makes_room(
 
     ended = [(e["session_id"], e["meta"]["status"]) for e in of_type(log, "session_end")]
     assert ended == [(f"s{number}", "idle") for number in range(5)]
-    assert (list(handler._sessions._open), list(handler._sessions._last_prompts)) == (["s5", "s6", "s7"], ["s3", "s4"])
+    assert (list(handler._sessions._open), list(handler._sessions._last_numbers)) == (["s5", "s6", "s7"], ["s3", "s4"])
 
 
 def test_session_that_was_spoken_in_again_is_not_the_first_to_make_room(

@@ -270,12 +270,12 @@ def lines_run(work: Callable[[], None]) -> int:
 class Watched(Session):
     """Records the last prompt number of each state it gets, at the moment from which a run may take the next one."""
 
-    last_prompts: list[int]
+    last_numbers: list[int]
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name == "state":
-            self.__dict__.setdefault("last_prompts", []).append(value.last_prompt)
+            self.__dict__.setdefault("last_numbers", []).append(value.last_number)
 
 
 def test_session_that_goes_on_knows_its_numbers_before_a_run_can_take_one(handler: CoagentCallbackHandler) -> None:
@@ -284,10 +284,10 @@ def test_session_that_goes_on_knows_its_numbers_before_a_run_can_take_one(handle
     for each in (session, handler.session("b", session_id="s"), handler.session("c", session_id="s")):
         with each, each.prompt("q"):
             pass
-    session.last_prompts.clear()
+    session.last_numbers.clear()
     session.open()
 
-    assert session.last_prompts == [3]
+    assert session.last_numbers == [3]
 
 
 def test_run_that_begins_while_its_session_ends_begins_it_again(

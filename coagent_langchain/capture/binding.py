@@ -40,7 +40,7 @@ class Binding:
         self.human_answers = HumanAnswers(outlet)
         self._outlet = outlet
         self._session_id = session_id
-        self._after_prompt, self._after_turn = after
+        self._last_number, self._last_turn = after
         self._renew()
         _bindings.add(self)
 
@@ -129,7 +129,7 @@ class Binding:
         if root.thread is not None and (stop := session.state.pending.stopped.get(root.thread)) is not None:
             return self._join(root, session, around or stop.prompt)
         root.silent = False  # it ends like any other
-        root.prompt_number = root.prompt_number or session.state.present_prompt
+        root.prompt_number = root.prompt_number or session.state.present_number
         prompt = self._join(root, session, around)
         root.turn = prompt.turn
         return prompt
@@ -145,9 +145,9 @@ class Binding:
         call_id = root.tool_call_id if root.kind == "tool" else last_call(inputs)
         by_name = root.kind == "tool" and call_id is None
         if by_name:
-            call_id = calls.waiting_for(root.name, state.last_prompt)
+            call_id = calls.waiting_for(root.name, state.last_number)
         place = None if call_id is None or calls.is_shared(call_id) else calls.requested_in(call_id)
-        if place is None or (by_name and place[0].number != state.last_prompt):
+        if place is None or (by_name and place[0].number != state.last_number):
             return None
         prompt, root.turn = place
         return prompt
@@ -176,14 +176,14 @@ class Binding:
         bare = root.kind == "llm"
         if known is not None and known.session_state.join(self._outlet, bare=bare):
             return known
-        return session.open_prompt(root.prompt_number, self._outlet, bare=bare)
+        return session.join_prompt(root.prompt_number, self._outlet, bare=bare)
 
     def _prompt_elsewhere(self, session: Session) -> Prompt | None:
         """The last prompt begun by another process, unless one has begun here since."""
-        number = self._last_known(session.session_id)
-        if not number or session.state.last_prompt != number:
+        number = self._last_number_of(session.session_id)
+        if not number or session.state.last_number != number:
             return None
-        return session.state.rejoin(session, number, self._after_turn)
+        return session.state.rejoin(session, number, self._last_turn)
 
     def _session_for(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None]:
         """The session that a root belongs to, and the prompt block around it."""
@@ -205,16 +205,16 @@ class Binding:
         """A session around a block of code; without an id, it gets the handler's, if there is one."""
         if session_id is None:
             session_id = self._session_id
-        after = self._last_known(session_id)
-        return Session(self.sessions, self._outlet, session_id, text=text, meta=meta, first_prompt=after + 1,
-                       started=after > 0)  # fmt: skip
+        last = self._last_number_of(session_id)
+        return Session(self.sessions, self._outlet, session_id, text=text, meta=meta, last_number=last,
+                       started=last > 0)  # fmt: skip
 
     def _open_session(self, session_id: str) -> Session:
-        return self.sessions.get(session_id, self._outlet, after_prompt=self._last_known(session_id))
+        return self.sessions.get(session_id, self._outlet, last_number=self._last_number_of(session_id))
 
-    def _last_known(self, session_id: str | None) -> int:
+    def _last_number_of(self, session_id: str | None) -> int:
         """The last prompt number of a session that is known to be on the server."""
-        return self._after_prompt if session_id == self._session_id else 0
+        return self._last_number if session_id == self._session_id else 0
 
     def take_step_inputs(self, root: Root, inputs: Any) -> None:
         """Use a step's inputs as those of its root, if the root's are not known yet."""

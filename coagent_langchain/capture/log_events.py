@@ -111,7 +111,7 @@ class LogEvents:
             return around.session, around.number, around.turn
         session = around.session if isinstance(around, Prompt) else around or self._recorder.binding.own_session()
         session.open()  # a block's session may have ended
-        return session, session.state.present_prompt, 0
+        return session, session.state.present_number, 0
 
     def _emit(self, entry: JsonObject, message: Any, given: Collection[str] = ()) -> None:
         entry["output_data"] = {"message": message if isinstance(message, str) else snapshot(message)}

@@ -171,7 +171,7 @@ def test_resume_goes_on_in_no_earlier_prompt_when_another_has_begun_here() -> No
 def forget_sessions(handler: CoagentCallbackHandler) -> None:
     """Make the process forget its sessions, as if it were another one."""
     handler._sessions._open.clear()
-    handler._sessions._last_prompts.clear()
+    handler._sessions._last_numbers.clear()
 
 
 def test_branches_that_start_together_are_one_prompt(log: MemoryDelivery) -> None:

@@ -156,7 +156,7 @@ def test_a_block_resumes_too(way: str) -> None:
             else:
                 session(cook)()
             handler.flush(10)
-            handler._sessions._last_prompts.clear()  # as in another process
+            handler._sessions._last_numbers.clear()  # as in another process
         with CoagentClient(server.base_url) as client:
             found = [(e.event_type, e.prompt_number) for e in client.get_logs("talk")]
 
