@@ -27,8 +27,9 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
 from coagent_langchain.texts import MAX_FIELD
+from coagent_langchain.values.answers import Answer, answer_of
 from coagent_langchain.values.content import reasoning_of, text_of, tool_calls_of
-from coagent_langchain.values.messages import Answer, answer, message_dict, split
+from coagent_langchain.values.messages import conversation_of, message_dict
 from coagent_langchain.values.parameters import model_parameters, tools_offered
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.values.tools import documents_summary, tool_result
@@ -53,7 +54,9 @@ def rebuilt(prompt: str | None, history: list[dict[str, Any]]) -> list[dict[str,
 
 def test_the_last_user_message_is_the_prompt() -> None:
     """System messages are joined; the last user text is the prompt and not in the history."""
-    found = split([SystemMessage("a"), HumanMessage("1"), SystemMessage("b"), AIMessage("2"), HumanMessage("3")])
+    found = conversation_of(
+        [SystemMessage("a"), HumanMessage("1"), SystemMessage("b"), AIMessage("2"), HumanMessage("3")]
+    )
 
     assert found.prompt == "3"
     assert found.system_prompt == "a\n\nb"
@@ -62,7 +65,7 @@ def test_the_last_user_message_is_the_prompt() -> None:
 
 def test_an_agent_keeps_the_place_of_its_prompt() -> None:
     """In an agent's loop, the prompt's place in the history is marked, and its text is written once."""
-    found = split([HumanMessage("weather?"), ASKED, TOLD])
+    found = conversation_of([HumanMessage("weather?"), ASKED, TOLD])
 
     assert found.prompt == "weather?"
     assert found.history == [
@@ -85,7 +88,7 @@ def test_an_agent_keeps_the_place_of_its_prompt() -> None:
 )
 def test_a_conversation_can_be_put_together_again(messages: list[Any]) -> None:
     """Prompt and history contain every message, in order."""
-    found = split(messages)
+    found = conversation_of(messages)
 
     roles = {"human": "user", "ai": "assistant", "tool": "tool"}
     assert rebuilt(found.prompt, found.history) == [{"role": roles[m.type], "content": m.content} for m in messages]
@@ -93,7 +96,7 @@ def test_a_conversation_can_be_put_together_again(messages: list[Any]) -> None:
 
 def test_a_named_prompt_keeps_its_name() -> None:
     """A last user message with more than text keeps its place in the history."""
-    found = split([HumanMessage("hi", name="Ann")])
+    found = conversation_of([HumanMessage("hi", name="Ann")])
 
     assert (found.prompt, found.history) == ("hi", [{"role": "user", "name": "Ann", "content_is_prompt": True}])
 
@@ -102,7 +105,7 @@ def test_a_multimodal_prompt_keeps_its_blocks() -> None:
     """The prompt is the text; the message stays in the history, with its media described."""
     blocks = [{"type": "text", "text": "what"}, {"type": "image", "base64": "aGVsbG8=", "mime_type": "image/png"}]
 
-    found = split([HumanMessage([*blocks, {"type": "text", "text": "is it?"}])])
+    found = conversation_of([HumanMessage([*blocks, {"type": "text", "text": "is it?"}])])
 
     assert found.prompt == "what\nis it?"
     assert found.history == [
@@ -174,7 +177,9 @@ def test_each_message_has_its_form(message: Any, expected: dict[str, Any]) -> No
 def test_long_texts_are_cut() -> None:
     """A text over the limit is cut wherever it occurs, with a note."""
     system, prompt, answer = (sign * (MAX_FIELD + 10) for sign in "sua")
-    found = split([SystemMessage(system), HumanMessage(prompt), AIMessage([{"type": "text", "text": answer}])])
+    found = conversation_of(
+        [SystemMessage(system), HumanMessage(prompt), AIMessage([{"type": "text", "text": answer}])]
+    )
 
     cut = "… [cut: 10 of 1,000,010 characters]"
     assert (found.prompt, found.system_prompt) == ("u" * MAX_FIELD + cut, "s" * MAX_FIELD + cut)
@@ -268,7 +273,7 @@ def test_an_answer_has_everything() -> None:
         response_metadata={"finish_reason": "stop", "model_name": "gpt-4o"},
     )
 
-    found = answer(chat(first, AIMessage("or not", tool_calls=[CALL])))
+    found = answer_of(chat(first, AIMessage("or not", tool_calls=[CALL])))
 
     assert (found.text, found.tool_calls, found.reasoning) == ("It is sunny.", [CALL], "hm")
     assert (found.finish_reason, found.model) == ("stop", "gpt-4o")
@@ -286,7 +291,7 @@ def test_an_answer_has_everything() -> None:
 )
 def test_a_refusal_and_a_voice_are_the_answers_text(message: AIMessage) -> None:
     """If an OpenAI response has no content, its refusal or its audio transcript is the text."""
-    found = answer(chat(message))
+    found = answer_of(chat(message))
 
     assert (found.text, found.tool_calls) == ("I cannot.", [])
 
@@ -318,7 +323,7 @@ PAINTED = {"type": "image_generation_call", "id": "1", "output_format": "png"}
 )
 def test_sources_sound_and_server_tools_are_kept_beside_the_text(message: AIMessage, expected: list[Any]) -> None:
     """Citations, audio and what a provider's own tools did are kept, whether in the content or beside it."""
-    found = answer(chat(message))
+    found = answer_of(chat(message))
 
     assert (found.text, found.blocks) == (text_of(message), expected)
 
@@ -340,14 +345,14 @@ class Blocked(StrEnum):
 )
 def test_a_reason_says_why_an_answer_is_not_whole(metadata: dict[str, Any], expected: str) -> None:
     """OpenAI's Responses API and Gemini have fields of their own for why an answer is incomplete or missing."""
-    assert answer(chat(AIMessage("", response_metadata=metadata))).finish_reason == expected
+    assert answer_of(chat(AIMessage("", response_metadata=metadata))).finish_reason == expected
 
 
 def test_a_text_models_answer_is_read() -> None:
     """A text model's generation has the text and the finish reason."""
     result = LLMResult(generations=[[Generation(text="a", generation_info={"done_reason": "stop", "model": "llama3"})]])
 
-    found = answer(result)
+    found = answer_of(result)
 
     assert (found.text, found.finish_reason, found.model) == ("a", "stop", "llama3")
 
@@ -355,7 +360,7 @@ def test_a_text_models_answer_is_read() -> None:
 @pytest.mark.parametrize("result", [LLMResult(generations=[]), LLMResult(generations=[[]]), None, object()])
 def test_an_empty_result_is_an_empty_answer(result: Any) -> None:
     """Without a candidate, the text is unknown, not empty."""
-    found = answer(result)
+    found = answer_of(result)
 
     assert (found.text, found.tool_calls) == (None, [])
 
@@ -364,7 +369,7 @@ def test_a_candidate_without_message_is_read() -> None:
     """A chat generation without a message still gives its text."""
     broken = ChatGeneration.model_construct(message=None, text="a", generation_info=None)
 
-    found = answer(LLMResult.model_construct(generations=[[broken]], llm_output=None))
+    found = answer_of(LLMResult.model_construct(generations=[[broken]], llm_output=None))
 
     assert found == Answer("a")
 
@@ -383,7 +388,7 @@ def test_a_streamed_answer_is_read_as_a_whole_one() -> None:
     for piece in pieces[1:]:
         merged += ChatGenerationChunk(message=piece)
 
-    found = answer(LLMResult(generations=[[merged]]))
+    found = answer_of(LLMResult(generations=[[merged]]))
 
     assert merged.message.response_metadata["finish_reason"] == "tool_callstool_calls"
     assert (found.text, found.tool_calls) == ("Let me see", [CALL])
@@ -400,7 +405,7 @@ def test_a_stream_that_has_a_reason_only_at_its_end_has_that_one(last: str, expe
     for reason in [*[UNKNOWN] * 50, last]:
         merged += ChatGenerationChunk(message=AIMessageChunk("a", response_metadata={"finish_reason": reason}))
 
-    assert answer(LLMResult(generations=[[merged]])).finish_reason == expected
+    assert answer_of(LLMResult(generations=[[merged]])).finish_reason == expected
 
 
 def test_parameters_are_an_allow_list() -> None:
@@ -544,6 +549,6 @@ def test_a_real_call_gives_what_the_hooks_get() -> None:
     """The result of LangChain's own fake model can be read."""
     model = GenericFakeChatModel(messages=iter([AIMessage("a", tool_calls=[CALL])]))
 
-    found = answer(model.generate([[HumanMessage("hi")]]))
+    found = answer_of(model.generate([[HumanMessage("hi")]]))
 
     assert (found.text, found.tool_calls) == ("a", [CALL])

@@ -17,8 +17,8 @@ from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import MAX_RESPONSE
 from coagent_langchain.session_state import SessionState
 from coagent_langchain.sessions import RunCloser
+from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.inputs import answer_text, user_text
-from coagent_langchain.values.messages import Answer
 from coagent_langchain.values.outcomes import Outcome, as_exception
 from coagent_langchain.wire import EventType, now_ms
 

@@ -19,7 +19,7 @@ from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.routing import routing_entries
 from coagent_langchain.capture.run import MAX_FAILURES, NOTHING, Run
 from coagent_langchain.texts import error_info, error_message
-from coagent_langchain.values.messages import Answer
+from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.outcomes import (
     Outcome,
     classify,

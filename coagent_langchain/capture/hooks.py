@@ -21,14 +21,14 @@ from coagent_langchain.capture.unrun_tools import log_answers_to_model, log_unru
 from coagent_langchain.errors import guard
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.values import decisions
+from coagent_langchain.values.answers import answer_of
 from coagent_langchain.values.content import as_dict, reasoning_of
-from coagent_langchain.values.messages import Answer, Conversation, answer, split
+from coagent_langchain.values.messages import Conversation, conversation_of
 from coagent_langchain.values.parameters import model_parameters
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.values.tools import documents_summary, tool_arguments, tool_result
 from coagent_langchain.values.unparsed import add_unparsed
 from coagent_langchain.values.updates import updates_of
-from coagent_langchain.values.usage import usage
 
 
 class Hooks(OtherHooks):
@@ -59,7 +59,7 @@ class Hooks(OtherHooks):
             if run is not None:
                 self._streams[run.key] = []
                 given = only if isinstance(only, list) else [only]
-                conversation = split(given)
+                conversation = conversation_of(given)
                 if (history := conversation.history) and "tool_call_id" in history[-1]:
                     log_answers_to_model(self._recorder, self._errors, run, given)
                 self._recorder.call_started(
@@ -123,7 +123,7 @@ class Hooks(OtherHooks):
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
             if run is not None:
                 self._streams.pop(run.key, None)
-                self._recorder.call_ended(run, _answered(run, response))
+                self._recorder.call_ended(run, answer_of(response, run.batch_size))
                 if run.repeats:
                     self._errors.called_again(run)
                 self._endings.returned(run)
@@ -135,7 +135,7 @@ class Hooks(OtherHooks):
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
             if run is not None:
                 arrived, partial = self._recorder.arrived(run), kwargs.get("response")
-                told = arrived if partial is None else _answered(run, partial)
+                told = arrived if partial is None else answer_of(partial, run.batch_size)
                 if arrived.text and not told.text:  # the `response` of a v3 stream has no text
                     told.text = arrived.text
                 add_unparsed(told, error)
@@ -271,9 +271,3 @@ class Hooks(OtherHooks):
             self._recorder.tool_started(run, None)
         self._tree.end(run_id)
         return run
-
-
-def _answered(run: Run, result: Any) -> Answer:
-    found = answer(result)
-    found.usage = usage(result, run.batch_size)
-    return found

@@ -8,8 +8,9 @@ from typing import Any, TypeGuard
 
 from coagent_langchain.capture.root import Root
 from coagent_langchain.texts import fingerprint, text
+from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.content import fields_of, role_of
-from coagent_langchain.values.messages import Answer, message_dict
+from coagent_langchain.values.messages import message_dict
 from coagent_langchain.values.updates import messages_in
 
 MAX_KNOWN = 1_000  # texts of one run that are recognized when they are returned again

@@ -16,9 +16,10 @@ from coagent_langchain.outlet import Outlet
 from coagent_langchain.prompt import Prompt
 from coagent_langchain.session import MAX_RESPONSE
 from coagent_langchain.texts import fingerprint, text
+from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.content import joined, reasoning_in
 from coagent_langchain.values.cost import cost
-from coagent_langchain.values.messages import Answer, Conversation
+from coagent_langchain.values.messages import Conversation
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.values.updates import calls_answered_in, changes_in
 from coagent_langchain.wire import EventType, JsonObject

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from coagent_langchain.texts import text
+from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.content import fields_of
-from coagent_langchain.values.messages import Answer
 from coagent_langchain.values.provider_usage import from_raw
 
 

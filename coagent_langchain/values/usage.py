@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from coagent_langchain.values.messages import generations_of
+from coagent_langchain.values.content import generations_of
 from coagent_langchain.values.provider_usage import from_raw, raw_sources
 from coagent_langchain.values.tokens import Dict, Usage, count, standard
 

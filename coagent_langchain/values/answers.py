@@ -1,0 +1,129 @@
+"""A model's response as plain values: text, tool calls, reasoning, tokens, whatever the provider."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from coagent_langchain.texts import text
+from coagent_langchain.values.content import (
+    BESIDE_CONTENT,
+    as_dict,
+    calls_in,
+    fields_of,
+    generations_of,
+    other_blocks,
+    reasoning_of,
+    said_beside,
+    text_of,
+    tool_calls_of,
+)
+from coagent_langchain.values.usage import usage
+
+if TYPE_CHECKING:
+    from langchain_core.outputs import LLMResult
+
+    from coagent_langchain.values.tokens import Usage
+
+
+@dataclass(slots=True)
+class Answer:
+    """A model's response.
+
+    Attributes:
+        text: the first candidate's text; "" when it only called tools, None when there is no candidate.
+        tool_calls: `{id, name, args}` each; one that could not be parsed has `invalid` and keeps its arguments as text.
+        message_id: the id of the first candidate's message.
+        reasoning: the model's reasoning, if the provider returns it.
+        finish_reason: in the provider's words.
+        model: the model that answered, in the provider's words.
+        provider: of that model, as its integration names it.
+        blocks: other content of the first candidate (images, audio, citations, server tools), media described.
+        alternatives: the other candidates, as `{text, tool_calls?}`.
+        usage: the tokens, if known.
+    """
+
+    text: str | None = None
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    message_id: Any = None
+    reasoning: str | None = None
+    finish_reason: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    blocks: list[Any] = field(default_factory=list)
+    alternatives: list[dict[str, Any]] = field(default_factory=list)
+    usage: Usage | None = None
+
+
+def answer_of(result: LLMResult, batch_size: int = 1) -> Answer:
+    """A chat or text model's response, streamed or not; of an empty or malformed result, what can be read.
+
+    `batch_size` is as for `usage`.
+    """
+    found = generations_of(result)
+    if not found:
+        model = _first_text(_MODEL_KEYS, as_dict(getattr(result, "llm_output", None)))
+        return Answer(model=model, usage=usage(result, batch_size))
+    first = found[0]
+    message = getattr(first, "message", None)
+    fields = fields_of(message)
+    info = as_dict(getattr(first, "generation_info", None))
+    metadata = as_dict(fields.get("response_metadata"))
+    output = as_dict(getattr(result, "llm_output", None))
+    content = fields.get("content")
+    said = content if type(content) is str else _text(first)
+    extra, more = fields.get("additional_kwargs"), type(content) is list
+    if extra and isinstance(extra, dict):
+        said = said or said_beside(extra)
+        more = more or not BESIDE_CONTENT.isdisjoint(extra)
+    told = Answer(text(said), calls_in(fields), fields.get("id"), usage=usage(result, batch_size))
+    told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
+    if metadata and told.finish_reason in (None, "incomplete"):
+        told.finish_reason = _why_not(metadata) or told.finish_reason
+    told.model = _first_text(_MODEL_KEYS, metadata, output, info)
+    provider = metadata.get("model_provider")
+    if isinstance(provider, str):
+        told.provider = provider
+    if more or extra:
+        told.reasoning = reasoning_of(message)
+    if more or (metadata and not BESIDE_CONTENT.isdisjoint(metadata)):
+        told.blocks = other_blocks(fields, told.tool_calls)
+    if len(found) > 1:
+        told.alternatives = [_alternative(generation) for generation in found[1:]]
+    return told
+
+
+def _text(generation: Any) -> str:
+    message = getattr(generation, "message", None)
+    if message is not None:
+        return text_of(message)
+    own = getattr(generation, "text", "")
+    return own if isinstance(own, str) else ""
+
+
+def _alternative(generation: Any) -> dict[str, Any]:
+    calls = tool_calls_of(getattr(generation, "message", None))
+    return {"text": text(_text(generation)), **({"tool_calls": calls} if calls else {})}
+
+
+_FINISH_KEYS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "status")
+_NO_REASON_YET = "FINISH_REASON_UNSPECIFIED"  # in all of Vertex AI's chunks but the last
+_MODEL_KEYS = ("model_name", "model", "model_id", "modelId", "ls_model_name")
+
+
+def _why_not(metadata: dict[Any, Any]) -> str | None:
+    """Why the response is incomplete: from OpenAI's Responses API, or from Gemini when it blocks a prompt."""
+    incomplete, blocked = as_dict(metadata.get("incomplete_details")), as_dict(metadata.get("prompt_feedback"))
+    return _first_text(("reason", "block_reason"), incomplete, blocked)
+
+
+def _first_text(keys: tuple[str, ...], *places: dict[Any, Any]) -> str | None:
+    """The first text under one of the keys; only once if merged chunks repeated it (`stopstop`)."""
+    for place in places:
+        for key in keys if place else ():
+            value = place.get(key)
+            if value and isinstance(value, str):
+                said = value.replace(_NO_REASON_YET, "") or value
+                again = (said + said).find(said, 1)
+                return text(said[:again], 1000)
+    return None
