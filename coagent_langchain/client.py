@@ -13,18 +13,17 @@ from coagent_langchain.checks import check_count, check_seconds, check_session_i
 from coagent_langchain.config import Settings
 from coagent_langchain.connection import Connection
 from coagent_langchain.delivery import Delivery, shared
-from coagent_langchain.delivery.segment import BATCH_BYTES, BATCH_ENTRIES
-from coagent_langchain.delivery.verdict import errors_in
 from coagent_langchain.errors import CoagentClientError, ConfigurationError, warn
 from coagent_langchain.eventlog import Entry, EventLog, LogResult
 from coagent_langchain.events import LogEntry
+from coagent_langchain.http import errors_in
 from coagent_langchain.logged import LoggedEvent, RunSummary
 from coagent_langchain.outlet import Outlet, without_content
 from coagent_langchain.session import Session
 from coagent_langchain.sessions import sessions_of
 from coagent_langchain.texts import clean, counted
 from coagent_langchain.values.snapshot import encode_safely, snapshot
-from coagent_langchain.wire import VERSION, JsonObject, event_ids, now_ms
+from coagent_langchain.wire import BATCH_BYTES, BATCH_ENTRIES, VERSION, JsonObject, event_ids, now_ms
 
 SETTLE_TIMEOUT = 2.0  # seconds
 

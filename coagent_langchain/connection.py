@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from coagent_langchain.config import public_url
-from coagent_langchain.delivery.backoff import MAX_S, backoff
-from coagent_langchain.delivery.transport import environment_settings, what_failed, without_token
-from coagent_langchain.delivery.verdict import Reply, hint, is_retryable, redirect
 from coagent_langchain.errors import CoagentClientError, logger
+from coagent_langchain.http import (
+    MAX_BACKOFF_S,
+    Reply,
+    backoff,
+    environment_settings,
+    hint,
+    is_retryable,
+    redirect,
+    what_failed,
+    without_token,
+)
 from coagent_langchain.texts import counted
 
 if TYPE_CHECKING:
@@ -96,7 +104,7 @@ class Connection:
             if status is not None and status < 300:
                 with contextlib.suppress(ValueError):
                     return orjson.loads(reply.body), reply.body
-            pause = max(backoff(attempt, self._backoff), min(reply.wait, MAX_S))
+            pause = max(backoff(attempt, self._backoff), min(reply.wait, MAX_BACKOFF_S))
             if not is_retryable(status) or attempt >= retries or self._closed.wait(pause):
                 break
         tries = f"{counted(attempt + 1, 'try')} in {time.monotonic() - started:.1f} s"

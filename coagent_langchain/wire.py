@@ -18,6 +18,8 @@ VERSION = "2.0.0"
 MAX_SESSION_ID = 512  # characters
 MAX_TIMESTAMP = 2**53  # milliseconds; beyond it JavaScript rounds
 MAX_COUNTER = 2**32 - 1  # prompt_number and turn_number are UInt32 in the table of published servers
+BATCH_BYTES = 1_000_000  # makes a request cheap, and passes through proxies: nginx refuses more than 1 MiB
+BATCH_ENTRIES = 1000  # what our server accepts at once
 
 # The fields that every entry has.
 ENVELOPE = ("version", "session_id", "prompt_number", "turn_number", "event_id", "event_type", "timestamp")

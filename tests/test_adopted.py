@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from coagent_langchain.delivery.destination import destination_folder
-from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, header
+from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from coagent_langchain.delivery.spooled import SpooledDelivery
+from coagent_langchain.wire import BATCH_ENTRIES
 from tests.delivery_parts import delivery_to, ids, left_by_the_dead, line
 from tests.faulty_server import Answer, FaultyServer, Request
 from tests.waiting import until

@@ -97,6 +97,14 @@ def test_presentation_knows_neither_http_nor_a_database() -> None:
     assert {name for name in known if name.split(".")[0] in ("starlette", "uvicorn", "sqlite3")} == set()
 
 
+def test_delivery_is_known_by_its_door_alone() -> None:
+    """Only the command line, which works on the spool itself, imports modules of `delivery`."""
+    modules = [f"coagent_langchain.delivery.{path.stem}" for path in (PACKAGE / "delivery").glob("[a-z]*.py")]
+    outside = {f for f in importers(*modules) if not f.startswith(("delivery/", "cli/"))}
+
+    assert outside == set()
+
+
 def test_only_what_users_start_with_knows_capture() -> None:
     """Imports point downwards: sessions, client, delivery and server do not import `capture`."""
     outside = {f for f in importers("coagent_langchain.capture") if not f.startswith(("capture/", "cli/"))}

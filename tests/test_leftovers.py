@@ -14,8 +14,9 @@ from coagent_langchain.config import Settings
 from coagent_langchain.delivery import worker
 from coagent_langchain.delivery.destination import destination_folder
 from coagent_langchain.delivery.leftovers import Flushed, send_leftovers
-from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, header
+from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from coagent_langchain.delivery.sync import SYNC_S
+from coagent_langchain.wire import BATCH_ENTRIES
 from tests.delivery_parts import append_each, delivery_to, ids, left_by_the_dead, line
 from tests.faulty_server import Answer, FaultyServer, Request, first, healthy
 from tests.waiting import until

@@ -12,8 +12,9 @@ import pytest
 
 from coagent_langchain.delivery.adoption import dead_owners, waiting_lines
 from coagent_langchain.delivery.destination import destination_folder
-from coagent_langchain.delivery.segment import BATCH_ENTRIES, HEADER_BYTES, Reader, header
+from coagent_langchain.delivery.segment import HEADER_BYTES, Reader, header
 from coagent_langchain.delivery.spool import SEGMENT_BYTES
+from coagent_langchain.wire import BATCH_ENTRIES
 from tests.delivery_parts import LINES, left_by_the_dead, read_all, segments, spool_in
 from tests.disk import open_files
 

@@ -19,10 +19,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from coagent_langchain.delivery.segment import BATCH_BYTES
 from coagent_langchain.delivery.transport import KEPT_S, Transport
-from coagent_langchain.delivery.verdict import Meaning, Reply, Verdict, judge
+from coagent_langchain.delivery.verdict import Meaning, Verdict, judge
+from coagent_langchain.http import Reply
 from coagent_langchain.server import launch
+from coagent_langchain.wire import BATCH_BYTES
 from tests.delivery_parts import TOKEN, line
 from tests.faulty_server import Answer, FaultyServer
 

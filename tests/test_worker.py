@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.segment import HEADER_BYTES
 from coagent_langchain.delivery.spool import Spool
 from coagent_langchain.delivery.spooled import SpooledDelivery
 from coagent_langchain.delivery.sync import SYNC_S
+from coagent_langchain.http import backoff
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, Request, first, healthy
 from tests.waiting import until

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from coagent_langchain.delivery import verdict
+from coagent_langchain import http
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.presentation.formats import visible
 
@@ -31,8 +31,8 @@ CODES = {
 
 
 def hint(status: int | None, reason: str) -> str:
-    """Advice about a server that gave no response; "" if it did, or if `verdict.hint` has advice of its own."""
-    if status is not None or verdict.hint(status, reason):
+    """Advice about a server that gave no response; "" if it did, or if `http.hint` has advice of its own."""
+    if status is not None or http.hint(status, reason):
         return ""
     return " (start a server with 'coagent-langchain serve', or set COAGENT_BASE_URL to yours)"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.adoption import Adopted, dead_owners
-from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning
+from coagent_langchain.http import backoff
 
 
 @dataclass

@@ -13,9 +13,9 @@ import re
 import tempfile
 from pathlib import Path
 
+from coagent_langchain.wire import BATCH_BYTES, BATCH_ENTRIES
+
 HEADER_BYTES = 64
-BATCH_BYTES = 1_000_000  # makes a request cheap, and passes through proxies: nginx refuses more than 1 MiB
-BATCH_ENTRIES = 1000  # what our server accepts at once
 _HEADER = re.compile(rb'\{"coagent_spool":1,"acknowledged":"(\d{20})" *\}\n')
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import queue
-import re
 import time
-import traceback
-from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
-from coagent_langchain.config import is_loopback
-from coagent_langchain.delivery.verdict import Reply, redirect
-
-if TYPE_CHECKING:
-    import requests
+from coagent_langchain.http import Reply, environment_settings, redirect, what_failed, without_token
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 KEPT_S = 4.0  # uvicorn and Node close a connection that is idle for 5 s; a request at that moment fails
 PIECE_BYTES = 64 << 10  # at least this much must get through within the time to connect, which limits each write
-SHORTEST_SECRET = 6  # characters of a token: a shorter one is no secret, and may be part of any answer, such as `true`
 MAX_ANSWER_BYTES = 1 << 20  # a response names the refused entries; a longer one is not from a CoAgent server
 
 
@@ -100,39 +91,3 @@ class Transport:
 def _pieces(body: tuple[bytes | bytearray, ...]) -> list[memoryview]:
     """The parts of a body, cut for a slow line."""
     return [memoryview(part)[at : at + PIECE_BYTES] for part in body for at in range(0, len(part), PIECE_BYTES)]
-
-
-def environment_settings(session: requests.Session, url: str) -> dict[str, Any]:
-    """Proxies and certificates for an address, from the usual variables; no proxy is used for this machine itself."""
-    settings = session.merge_environment_settings(url, {}, None, None, None)
-    near = is_loopback(urlsplit(url).hostname or "")
-    return {"verify": settings["verify"], "proxies": {} if near else settings["proxies"]}
-
-
-def without_token(text: str, token: str | None) -> str:
-    """Mask the token in a server's or library's message, where it may be escaped for JSON, HTML or an address."""
-    if token is None or len(token) < SHORTEST_SECRET:
-        return text
-    written = "".join(each if each.isalnum() else _escaped(each) for each in token)
-    return re.sub(written, "***", text)
-
-
-def _escaped(character: str) -> str:
-    r"""A pattern for a character as it is, or e.g. as `\+`, `\u002B`, `%2B` or `&#43;`."""
-    code = f"{ord(character):02x}"
-    return rf"(?:\\?{re.escape(character)}|(?i:\\u00{code}|%{code})|&#?\w+;)"
-
-
-def what_failed(error: BaseException) -> str:
-    """The kind of failure and its root cause: the layers between repeat addresses, maybe with a proxy's password.
-
-    The frames of all layers are cleared: they refer to each other and to the connection pool, which would otherwise
-    stay open until the next garbage collection.
-    """
-    cause = error
-    traceback.clear_frames(cause.__traceback__)
-    while inner := cause.__cause__ or cause.__context__:
-        cause = inner
-        traceback.clear_frames(cause.__traceback__)
-    told = isinstance(cause, OSError | HTTPException)  # any other may repeat an address too
-    return f"{type(error).__name__}: {cause}" if told else type(error).__name__

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from coagent_langchain.delivery.adoption import Adopted, dead_owners
-from coagent_langchain.delivery.backoff import backoff
 from coagent_langchain.delivery.notices import Notices
-from coagent_langchain.delivery.segment import BATCH_BYTES, BATCH_ENTRIES
 from coagent_langchain.delivery.sender import Sender, Step
 from coagent_langchain.delivery.spool import Spool
 from coagent_langchain.delivery.sync import Syncer
 from coagent_langchain.delivery.verdict import Meaning
 from coagent_langchain.errors import guard
+from coagent_langchain.http import backoff
+from coagent_langchain.wire import BATCH_BYTES, BATCH_ENTRIES
 
 GATHER_S = 0.2  # an event is in the viewer within a second, and the application's threads are seldom disturbed
 ADOPT_EVERY_S = 60.0

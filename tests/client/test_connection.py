@@ -114,7 +114,7 @@ def test_retry_after_is_obeyed() -> None:
 
 def test_retry_after_is_obeyed_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The application waits for the call, so a server cannot hold it up for as long as it likes."""
-    monkeypatch.setattr(connection, "MAX_S", 0.1)
+    monkeypatch.setattr(connection, "MAX_BACKOFF_S", 0.1)
     busy = Answer(429, headers={"Retry-After": "20"})
     with FaultyServer(first(1, busy)) as server, patient(server.base_url) as client:
         started = time.monotonic()

@@ -20,7 +20,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, server
-from coagent_langchain.delivery.backoff import backoff
+from coagent_langchain.http import backoff
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
 from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
