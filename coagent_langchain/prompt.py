@@ -94,11 +94,11 @@ class Prompt(Scope):
     def _end(self, error: BaseException | None) -> None:
         """Log an exception that left the block; the end of a prompt has no event of its own."""
         if error is not None:
-            self._left(error)
+            self._raised(error)
 
     @guard
-    def _left(self, error: BaseException) -> None:
-        self.session.left_by(error, self.number)
+    def _raised(self, error: BaseException) -> None:
+        self.session.log_raised(error, self.number)
 
     def _fresh(self, function: Callable[..., Any]) -> Prompt:
         return Prompt(self.session, text=self.text, meta=self._meta)

@@ -60,7 +60,7 @@ class Scope:  # not an ABC: hooks call isinstance, which an ABC implements in Py
         """Close, given what the body raised; never raises."""
         raise NotImplementedError
 
-    def _left(self, error: BaseException) -> None:
+    def _raised(self, error: BaseException) -> None:
         """Handle what the body of one block raised while another is still open; never raises."""
         raise NotImplementedError
 
@@ -95,7 +95,7 @@ class Scope:  # not an ABC: hooks call isinstance, which an ABC implements in Py
         if not self._frames:
             self._end(error)
         elif error is not None:
-            self._left(error)
+            self._raised(error)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

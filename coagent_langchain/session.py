@@ -197,7 +197,7 @@ class Session(Scope):
 
     @guard
     def _end(self, error: BaseException | None) -> None:
-        status = None if error is None else self.left_by(error)
+        status = None if error is None else self.log_raised(error)
         state = self.state
         if not state.leave(self):  # another block of it is still open
             state.status = status or state.status
@@ -213,10 +213,10 @@ class Session(Scope):
             self.end_where(lambda state: not state.busy)
 
     @guard
-    def _left(self, error: BaseException) -> None:
-        self.state.status = self.left_by(error) or self.state.status
+    def _raised(self, error: BaseException) -> None:
+        self.state.status = self.log_raised(error) or self.state.status
 
-    def left_by(self, error: BaseException, prompt_number: int | None = None) -> str | None:
+    def log_raised(self, error: BaseException, prompt_number: int | None = None) -> str | None:
         """Log an exception that leaves a block of the session or a prompt, if it is a failure and not logged yet.
 
         Returns its `session_status`.

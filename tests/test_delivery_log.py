@@ -183,7 +183,7 @@ def test_events_refused_while_the_server_is_away_are_told_at_the_end(
     with full_spool_and_no_server(tmp_path, caplog) as (server, delivery):
         for _ in range(2):
             delivery.close(elapsed=math.inf)
-            delivery.tell_losses()
+            delivery.report_losses()
 
     assert [message.removeprefix(f"delivery to {server.base_url}: ") for message in caplog.messages] == [
         "HTTP 503: later; 1 event waiting", "9 events refused: the spool or the disk is full",
@@ -202,7 +202,7 @@ def test_events_refused_while_the_worker_hangs_are_told_at_the_end(
         assert server.wait_for(lambda: bool(server.requests))
         delivery.append(b"".join(line(event_id) for event_id in ids(9)), 9)
         delivery.close(elapsed=math.inf)
-        delivery.tell_losses()
+        delivery.report_losses()
         server.close()
 
     assert caplog.messages == [f"delivery to {server.base_url}: 9 events refused: the spool or the disk is full"]
@@ -220,7 +220,7 @@ def test_events_in_memory_are_told_at_the_end(answer: Answer, why: str, caplog: 
         until(lambda: bool(caplog.messages) or answer.hangs)
         for _ in range(2):
             delivery.close(elapsed=math.inf)
-            delivery.tell_losses()
+            delivery.report_losses()
         server.close()
 
     assert caplog.messages[-1:] == [f"delivery to {server.base_url}: 3 events lost at exit: {why}"]

@@ -64,7 +64,7 @@ def test_program_without_a_spool_folder_says_that_its_events_are_lost() -> None:
     """No command can send them later."""
     with delivery_to("http://127.0.0.1:1/api/v1", None) as delivery:
         delivery.append(line("a"))
-        delivery.tell_losses()
-        left = delivery.left()
+        delivery.report_losses()
+        left = delivery.unsent()
 
     assert [told.rpartition(" at exit: ")[0] for told in left] == ["1 event for http://127.0.0.1:1/api/v1 lost"]

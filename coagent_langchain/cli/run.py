@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     sys.argv = [options.program, *options.arguments]
     if not sys.flags.safe_path:  # else `sys.path` begins with another folder, to be kept
         sys.path[0] = os.getcwd() if options.module else os.path.dirname(os.path.realpath(options.program))
-    atexit.register(_tell_what_is_left)  # registered first to run last, after the final delivery
+    atexit.register(_tell_what_is_unsent)  # registered first to run last, after the final delivery
     handler = CoagentCallbackHandler(options.session)
     handler._sessions.keeps_reported = True  # to know if the exception that ends the program was logged
     try:
@@ -101,12 +101,12 @@ def _run_as_main(program: str, *, module: bool) -> None:
 
 
 @guard
-def _tell_what_is_left() -> None:
+def _tell_what_is_unsent() -> None:
     """Report what the server has not accepted: the log is the reason for using this command."""
     from coagent_langchain.delivery.registry import registry
 
-    for left in registry.left():
-        print(f"coagent-langchain: {left}", file=sys.stderr)
+    for line in registry.unsent():
+        print(f"coagent-langchain: {line}", file=sys.stderr)
 
 
 def _of_program(trace: TracebackType | None) -> TracebackType | None:

@@ -76,7 +76,7 @@ class Notices:
         self._told = Counter({how: count for how, (count, _) in self._gone.items()})
         return [f"{counted(count, 'event')} {how}: {why}" for how, (count, why) in untold.items() if count > 0]
 
-    def another_token(self) -> None:
+    def report_another_token(self) -> None:
         """Report, once, that a token replaces one still in use, or returns after another."""
         if not self._another_token:
             self._another_token = True

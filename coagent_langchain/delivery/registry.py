@@ -49,12 +49,12 @@ class Registry:
         started = time.monotonic() - self._waited
         for delivery in deliveries:
             delivery.close(elapsed=time.monotonic() - started)
-            delivery.tell_losses()
+            delivery.report_losses()
         self._waited = time.monotonic() - started
 
-    def left(self) -> list[str]:
+    def unsent(self) -> list[str]:
         """Describe what each server has not accepted."""
-        return [line for delivery in list(self._deliveries.values()) for line in delivery.left()]
+        return [line for delivery in list(self._deliveries.values()) for line in delivery.unsent()]
 
 
 registry = Registry()

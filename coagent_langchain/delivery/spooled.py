@@ -50,7 +50,7 @@ class SpooledDelivery:
         if token in (None, present):
             return
         if token == self._former_token or (present and self._sends_for(present)):
-            self._notices.another_token()
+            self._notices.report_another_token()
         self._former_token, self._transport.token = present, token
         if not self._worker.idle:
             self._worker.wake()  # it may be waiting because the server refused the former token
@@ -93,13 +93,13 @@ class SpooledDelivery:
             refused=spool.refused + spool.lost,
         )
 
-    def tell_losses(self) -> None:
+    def report_losses(self) -> None:
         """Log which events will not arrive, unless already logged. The process ends."""
         self._notices.report_spool_changes(self._spool)
         self._notices.report_final_losses(self._spool.unkept)
 
-    def left(self) -> list[str]:
-        """Describe what the server has not accepted, after `tell_losses`; empty if it has accepted everything."""
+    def unsent(self) -> list[str]:
+        """Describe what the server has not accepted, after `report_losses`; empty if it has accepted everything."""
         kept = self._folder is not None and not self._spool.fallback
         return self._notices.describe_unsent(self._spool.waiting - self._spool.unkept, kept)
 
