@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from coagent_langchain.eventlog import LogResult
     from coagent_langchain.events import LogEntry
     from coagent_langchain.logged import LoggedEvent
-    from coagent_langchain.prompt import Prompt
-    from coagent_langchain.session import Session
+    from coagent_langchain.sessions.prompt import Prompt
+    from coagent_langchain.sessions.session import Session
     from coagent_langchain.wire import EventType
 
 __all__ = [
@@ -54,8 +54,8 @@ _HOMES = {
     "LogResult": "eventlog",
     "LoggedEvent": "logged",
     "LoggedSession": "analysis",
-    "Prompt": "prompt",
-    "Session": "session",
+    "Prompt": "sessions.prompt",
+    "Session": "sessions.session",
     "tracing": "capture.tracing",
 }
 

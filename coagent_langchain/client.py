@@ -19,8 +19,8 @@ from coagent_langchain.events import LogEntry
 from coagent_langchain.http import errors_in
 from coagent_langchain.logged import LoggedEvent, RunSummary
 from coagent_langchain.outlet import Outlet, without_content
-from coagent_langchain.session import Session
-from coagent_langchain.sessions import sessions_of
+from coagent_langchain.sessions.registry import sessions_of
+from coagent_langchain.sessions.session import Session
 from coagent_langchain.texts import clean, counted
 from coagent_langchain.values.snapshot import encode_safely, snapshot
 from coagent_langchain.wire import BATCH_BYTES, BATCH_ENTRIES, VERSION, JsonObject, event_ids, now_ms

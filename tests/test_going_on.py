@@ -22,7 +22,8 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.runtime import RunControl
 from langgraph.types import Command, interrupt
 
-from coagent_langchain import CoagentCallbackHandler, Session, pending
+from coagent_langchain import CoagentCallbackHandler, Session
+from coagent_langchain.sessions import pending
 from coagent_langchain.testing import MemoryDelivery, capture_events
 from tests.fakes import ScriptedChat, calls, chat
 from tests.reading import of_type

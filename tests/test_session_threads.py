@@ -15,9 +15,9 @@ from uuid import UUID, uuid4
 import pytest
 from langchain_core.runnables import RunnableLambda
 
-from coagent_langchain import CoagentCallbackHandler, Session, session_state
-from coagent_langchain import sessions as module
+from coagent_langchain import CoagentCallbackHandler, Session
 from coagent_langchain.capture import binding
+from coagent_langchain.sessions import registry, state
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
 from tests.reading import ONE_CALL, of_type, sessions, types
@@ -43,7 +43,7 @@ def test_logging_while_its_thread_holds_a_lock(handler: CoagentCallbackHandler, 
     """A signal handler may log at any time, even while its own thread is changing a session."""
 
     def interrupted() -> None:
-        with session_state._lock, module._lock:
+        with state._lock, registry._lock:
             handler.log("info", "from a signal handler")
 
     thread = threading.Thread(target=interrupted, daemon=True)
@@ -189,7 +189,7 @@ def test_first_sessions_that_begin_at_once_share_a_thread(monkeypatch: pytest.Mo
             time.sleep(0.05)
         start(thread)
 
-    monkeypatch.setattr(module, "_thread", None)  # as in a process that has had no session yet
+    monkeypatch.setattr(registry, "_thread", None)  # as in a process that has had no session yet
     monkeypatch.setattr(threading.Thread, "start", slow_start)
     handlers = [CoagentCallbackHandler(delivery=MemoryDelivery()) for _ in range(4)]
     at_once(*(functools.partial(handler.log, "info", "hello") for handler in handlers))

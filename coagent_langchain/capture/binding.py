@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain import scope
 from coagent_langchain.capture import ambient, graph_hooks
 from coagent_langchain.capture.context import agent_stack, describe
 from coagent_langchain.capture.human_answers import HumanAnswers
@@ -12,9 +11,10 @@ from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.root import Root
 from coagent_langchain.checks import new_session_id
 from coagent_langchain.outlet import Outlet
-from coagent_langchain.prompt import Prompt
-from coagent_langchain.session import Session
-from coagent_langchain.sessions import Sessions
+from coagent_langchain.sessions import scope
+from coagent_langchain.sessions.prompt import Prompt
+from coagent_langchain.sessions.registry import Sessions
+from coagent_langchain.sessions.session import Session
 from coagent_langchain.texts import fingerprint
 from coagent_langchain.values.inputs import as_json, is_placeholder, last_call, user_text
 from coagent_langchain.values.outcomes import is_command

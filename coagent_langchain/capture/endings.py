@@ -12,11 +12,11 @@ from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.errors import guard, is_cancellation
-from coagent_langchain.pending import Stop
-from coagent_langchain.prompt import Prompt
-from coagent_langchain.session import MAX_RESPONSE
-from coagent_langchain.session_state import SessionState
-from coagent_langchain.sessions import RunCloser
+from coagent_langchain.sessions.pending import Stop
+from coagent_langchain.sessions.prompt import Prompt
+from coagent_langchain.sessions.registry import RunCloser
+from coagent_langchain.sessions.session import MAX_RESPONSE
+from coagent_langchain.sessions.state import SessionState
 from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.inputs import answer_text, user_text
 from coagent_langchain.values.outcomes import Outcome, as_exception

@@ -9,7 +9,7 @@ from typing import Any
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.outlet import Outlet
-from coagent_langchain.prompt import Prompt
+from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import EventType
 

@@ -9,7 +9,7 @@ from coagent_langchain.capture import ambient
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
-from coagent_langchain.pending import Question, Stop
+from coagent_langchain.sessions.pending import Question, Stop
 from coagent_langchain.wire import EventType, JsonObject
 
 

@@ -6,15 +6,15 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from coagent_langchain import scope
 from coagent_langchain.capture import ambient
 from coagent_langchain.capture.failure import Failure
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import NOTHING, Run
 from coagent_langchain.capture.run_tree import MUTED
 from coagent_langchain.outlet import is_redacting
-from coagent_langchain.prompt import Prompt
-from coagent_langchain.session import Session
+from coagent_langchain.sessions import scope
+from coagent_langchain.sessions.prompt import Prompt
+from coagent_langchain.sessions.session import Session
 from coagent_langchain.texts import error_message, stack_trace, without_secrets
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import EventType, JsonObject, Severity

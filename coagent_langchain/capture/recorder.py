@@ -13,8 +13,8 @@ from coagent_langchain.capture.node_messages import node_messages, note_model_me
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.outlet import Outlet
-from coagent_langchain.prompt import Prompt
-from coagent_langchain.session import MAX_RESPONSE
+from coagent_langchain.sessions.prompt import Prompt
+from coagent_langchain.sessions.session import MAX_RESPONSE
 from coagent_langchain.texts import fingerprint, text
 from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.content import joined, reasoning_in

@@ -9,8 +9,8 @@ from uuid import UUID
 from weakref import ref
 
 from coagent_langchain.capture.run import NOTHING, Key, Run
-from coagent_langchain.pending import Question, ToolCalls
-from coagent_langchain.prompt import Prompt
+from coagent_langchain.sessions.pending import Question, ToolCalls
+from coagent_langchain.sessions.prompt import Prompt
 
 
 class Root(Run):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from coagent_langchain.locks import fork_safe_lock
-from coagent_langchain.prompt import Prompt
+from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.wire import JsonObject
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.delivery import Stats
 from coagent_langchain.outlet import Outlet
-from coagent_langchain.sessions import Sessions
+from coagent_langchain.sessions.registry import Sessions
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
 from tests.reading import EMPTY, of_type, state_of, types

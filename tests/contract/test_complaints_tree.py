@@ -11,8 +11,9 @@ import pytest
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langgraph.graph import START, MessagesState, StateGraph
 
-from coagent_langchain import CoagentCallbackHandler, scope
+from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture import ambient
+from coagent_langchain.sessions import scope
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
 from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 if TYPE_CHECKING:
-    from coagent_langchain.prompt import Prompt
-    from coagent_langchain.session import Session
+    from coagent_langchain.sessions.prompt import Prompt
+    from coagent_langchain.sessions.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 

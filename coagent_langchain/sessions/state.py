@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from coagent_langchain.latest import keep_latest
 from coagent_langchain.locks import fork_safe_lock
-from coagent_langchain.pending import Pending
-from coagent_langchain.prompt import Prompt
-from coagent_langchain.totals import Totals
+from coagent_langchain.sessions.pending import Pending
+from coagent_langchain.sessions.prompt import Prompt
+from coagent_langchain.sessions.totals import Totals
 from coagent_langchain.wire import MAX_COUNTER, now_ms
 
 if TYPE_CHECKING:
     from coagent_langchain.outlet import Outlet
-    from coagent_langchain.session import Session
+    from coagent_langchain.sessions.session import Session
 
 MAX_PROMPTS = 16  # prompts of a session that a later run can still join by number
 MAX_REPORTED = 16  # exceptions remembered as logged; each keeps its frames alive

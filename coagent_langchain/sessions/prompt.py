@@ -9,13 +9,13 @@ from coagent_langchain.errors import guard
 from coagent_langchain.latest import keep_latest
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
-from coagent_langchain.scope import Scope
+from coagent_langchain.sessions.scope import Scope
 from coagent_langchain.wire import EventType, JsonObject
 
 if TYPE_CHECKING:
-    from coagent_langchain.session import Session
-    from coagent_langchain.session_state import SessionState
-    from coagent_langchain.sessions import Sessions
+    from coagent_langchain.sessions.registry import Sessions
+    from coagent_langchain.sessions.session import Session
+    from coagent_langchain.sessions.state import SessionState
 
 MAX_FAILED = 64  # failed runs of one block that a later run may repeat
 MAX_REPEATED = 4_096  # characters of a user's text that input_data repeats

@@ -9,7 +9,7 @@ from coagent_langchain.latest import keep_latest
 from coagent_langchain.locks import fork_safe_lock
 
 if TYPE_CHECKING:
-    from coagent_langchain.prompt import Prompt
+    from coagent_langchain.sessions.prompt import Prompt
 
 MAX_TOOL_CALLS = 1_000  # tool calls that may still get a response; that of an older one is logged in the latest turn
 MAX_TOLD = 1_000  # messages of graph nodes that are recognized when a later run returns them again

@@ -16,8 +16,8 @@ from coagent_langchain.errors import guard
 from coagent_langchain.latest import keep_latest
 from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
-from coagent_langchain.session import Session
-from coagent_langchain.session_state import MAX_REPORTED, SessionState
+from coagent_langchain.sessions.session import Session
+from coagent_langchain.sessions.state import MAX_REPORTED, SessionState
 from coagent_langchain.unended import SILENT_MS
 from coagent_langchain.weak_collection import WeakCollection
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 from coagent_langchain.checks import check_meta, check_prompt, check_session_id, new_session_id
 from coagent_langchain.errors import guard, is_same, session_status
 from coagent_langchain.outlet import Outlet
-from coagent_langchain.prompt import Prompt
-from coagent_langchain.scope import Scope
-from coagent_langchain.session_state import SessionState
+from coagent_langchain.sessions.prompt import Prompt
+from coagent_langchain.sessions.scope import Scope
+from coagent_langchain.sessions.state import SessionState
+from coagent_langchain.sessions.totals import Totals
 from coagent_langchain.texts import error_info, error_message
-from coagent_langchain.totals import Totals
 from coagent_langchain.wire import VERSION, EventType, JsonObject, Severity, event_ids, now_ms
 
 if TYPE_CHECKING:
-    from coagent_langchain.sessions import Sessions
+    from coagent_langchain.sessions.registry import Sessions
 
 MAX_RESPONSE = 10_000  # characters of the last answer that session_end repeats
 
