@@ -15,7 +15,7 @@ SAMPLED = 2_000  # characters of each end, and samples in between, that make up 
 MARGIN = 4_000  # characters beyond a cut that are searched for secrets too, then dropped: no part of one may remain
 
 
-def text(value: str, limit: int = MAX_FIELD) -> str:
+def bounded(value: str, limit: int = MAX_FIELD) -> str:
     """The string itself, or its first `limit` characters and how much was cut."""
     size = len(value)
     return value if size <= limit else _cut(value, limit, size)
@@ -68,7 +68,7 @@ def without_secrets(said: str) -> str:
     """An error's message, bounded and without secrets."""
     if len(said) > MAX_MESSAGE:
         return _cut(_beginning(said, MAX_MESSAGE), MAX_MESSAGE, len(said))
-    return text(redacted(clean(said)), MAX_MESSAGE)
+    return bounded(redacted(clean(said)), MAX_MESSAGE)
 
 
 def stack_trace(error: BaseException) -> str:

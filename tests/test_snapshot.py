@@ -33,7 +33,7 @@ from langgraph.prebuilt import ToolRuntime
 from langgraph.store.memory import InMemoryStore
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
 
-from coagent_langchain.texts import MAX_FIELD, text
+from coagent_langchain.texts import MAX_FIELD, bounded
 from coagent_langchain.values import kinds, media
 from coagent_langchain.values.snapshot import MAX_DEPTH, MAX_ITEMS, MAX_LINE, Walk, encode_safely, snapshot
 
@@ -378,7 +378,7 @@ def test_a_dict_that_never_stands_still_says_so() -> None:
 
 def test_long_strings_are_cut_and_say_so() -> None:
     """A string over the limit keeps its beginning and says how much was cut; at the limit it is complete."""
-    assert text("x" * 10, 10) == "x" * 10
+    assert bounded("x" * 10, 10) == "x" * 10
     assert snapshot({"a": "x" * 2000}, 1500) == {"a": "x" * 1500 + "… [cut: 500 of 2,000 characters]"}
     assert snapshot("x" * 300_000) == "x" * 300_000
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 from coagent_langchain.capture.root import Root
-from coagent_langchain.texts import fingerprint, text
+from coagent_langchain.texts import bounded, fingerprint
 from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.content import fields_of, role_of
 from coagent_langchain.values.messages import message_dict
@@ -84,7 +84,7 @@ def _replaces(root: Root, message_id: Any, content: Any) -> bool:
     """Whether a message has the id of a model's answer in this run, but another text."""
     if type(message_id) is not str or type(content) is not str:
         return False
-    return hash(message_id) in root.known_messages and fingerprint(text(content)) not in root.known_messages
+    return hash(message_id) in root.known_messages and fingerprint(bounded(content)) not in root.known_messages
 
 
 def _key(content: Any, calls: list[dict[str, Any]] | None) -> int | None:

@@ -15,7 +15,7 @@ from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.session import MAX_RESPONSE
-from coagent_langchain.texts import fingerprint, text
+from coagent_langchain.texts import bounded, fingerprint
 from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.content import joined, reasoning_in
 from coagent_langchain.values.cost import cost
@@ -117,7 +117,7 @@ class Recorder:
         if not parts:
             return Answer()
         thought = "".join(said for part in parts for said in reasoning_in(part))
-        return Answer(text("".join(joined(part, "") for part in parts if part)), reasoning=thought or None)
+        return Answer(bounded("".join(joined(part, "") for part in parts if part)), reasoning=thought or None)
 
     def _tool_calls(self, run: Run, prompt: Prompt, answer: Answer) -> list[JsonObject]:
         calls = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from coagent_langchain.texts import text
+from coagent_langchain.texts import bounded
 from coagent_langchain.values.content import (
     BESIDE_CONTENT,
     as_dict,
@@ -76,7 +76,7 @@ def answer_of(result: LLMResult, batch_size: int = 1) -> Answer:
     if extra and isinstance(extra, dict):
         said = said or said_beside(extra)
         more = more or not BESIDE_CONTENT.isdisjoint(extra)
-    told = Answer(text(said), calls_in(fields), fields.get("id"), usage=usage(result, batch_size))
+    told = Answer(bounded(said), calls_in(fields), fields.get("id"), usage=usage(result, batch_size))
     told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
     if metadata and told.finish_reason in (None, "incomplete"):
         told.finish_reason = _why_not(metadata) or told.finish_reason
@@ -103,7 +103,7 @@ def _text(generation: Any) -> str:
 
 def _alternative(generation: Any) -> dict[str, Any]:
     calls = tool_calls_of(getattr(generation, "message", None))
-    return {"text": text(_text(generation)), **({"tool_calls": calls} if calls else {})}
+    return {"text": bounded(_text(generation)), **({"tool_calls": calls} if calls else {})}
 
 
 _FINISH_KEYS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "status")
@@ -125,5 +125,5 @@ def _first_text(keys: tuple[str, ...], *places: dict[Any, Any]) -> str | None:
             if value and isinstance(value, str):
                 said = value.replace(_NO_REASON_YET, "") or value
                 again = (said + said).find(said, 1)
-                return text(said[:again], 1000)
+                return bounded(said[:again], 1000)
     return None

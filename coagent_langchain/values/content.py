@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from coagent_langchain.texts import MAX_FIELD, text
+from coagent_langchain.texts import MAX_FIELD, bounded
 from coagent_langchain.values.kinds import MAX_KINDS, reader_of_dict
 from coagent_langchain.values.snapshot import snapshot
 
@@ -62,7 +62,7 @@ def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int =
     ids = [call["id"] for call in calls or ()]
     blocks = [block for block in content if not _is_call(block, ids)]
     if all(_is_plain_text(block) and not _is_annotated(block) for block in blocks):
-        return text(joined(blocks, "\n" if calls is None else ""), limit)
+        return bounded(joined(blocks, "\n" if calls is None else ""), limit)
     return snapshot(blocks, limit)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.texts import text
+from coagent_langchain.texts import bounded
 from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.content import as_dict, fields_of, members_of
 from coagent_langchain.values.inputs import as_json
@@ -21,7 +21,7 @@ def conversation_of(request: Any) -> Conversation:
     state = given.get("state", given.get("input", request))
     questions = given.get("questions")
     return Conversation(
-        text(state) if isinstance(state, str) else as_json(state), None if questions is None else as_json(questions)
+        bounded(state) if isinstance(state, str) else as_json(state), None if questions is None else as_json(questions)
     )
 
 

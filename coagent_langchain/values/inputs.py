@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.texts import MAX_FIELD, text
+from coagent_langchain.texts import MAX_FIELD, bounded
 from coagent_langchain.values import media
 from coagent_langchain.values.content import (
     fields_of,
@@ -35,7 +35,7 @@ def user_text(inputs: Any) -> str | None:
     """
     kind = type(inputs)  # not `isinstance`, here and below: it asks a lazy object for its class, which evaluates it
     if issubclass(kind, str):
-        return text(inputs) or None
+        return bounded(inputs) or None
     if issubclass(kind, dict):
         return _of_dict(inputs)
     if issubclass(kind, (list, tuple)):
@@ -47,11 +47,11 @@ def user_text(inputs: Any) -> str | None:
     if issubclass(type(messages), (list, tuple)):  # a prompt value, or a graph's state
         return _last_human(messages)
     if is_message_object(inputs):
-        return text(text_of(inputs)) or None
+        return bounded(text_of(inputs)) or None
     if is_command(inputs):
         return user_text(inputs.update)
     own = next((said for key in _TEXT_KEYS if issubclass(type(said := fields.get(key)), str) and said), None)
-    return text(own) if own else as_json(inputs) if fields else None
+    return bounded(own) if own else as_json(inputs) if fields else None
 
 
 def last_call(inputs: Any) -> str | None:
@@ -82,7 +82,7 @@ def _of_dict(inputs: dict[Any, Any]) -> str | None:
     for key in _TEXT_KEYS:
         value = own.get(key)
         if issubclass(type(value), str) and value:
-            return text(value)
+            return bounded(value)
     if len(own) == 1:
         key, value = next(iter(own.items()))
         if issubclass(type(value), (str, list, tuple)) and value and not _is_media(key, value, own):
@@ -112,10 +112,10 @@ def _is_message(each: Any) -> bool:
 def _last_human(messages: list[Any] | tuple[Any, ...]) -> str | None:
     for message in reversed(messages):
         if issubclass(type(message), str):
-            return text(message)
+            return bounded(message)
         if role_of(message) == "user":
             content = message_dict(message)["content"]
-            return text(content if isinstance(content, str) else joined(content, "\n") or as_json(content))
+            return bounded(content if isinstance(content, str) else joined(content, "\n") or as_json(content))
     return None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from coagent_langchain.texts import MAX_FIELD, text
+from coagent_langchain.texts import MAX_FIELD, bounded
 from coagent_langchain.values.content import (
     as_dict,
     calls_in,
@@ -50,7 +50,7 @@ def conversation_of(messages: list[BaseMessage]) -> Conversation:
             systems.append(content if type(content) is str else text_of(message))
             continue
         history.append(item)
-    system_prompt = text("\n\n".join(systems)) if systems else None
+    system_prompt = bounded("\n\n".join(systems)) if systems else None
     if last_user < 0:
         return Conversation(None, system_prompt, history)
     return Conversation(_take_prompt(history, last_user), system_prompt, history)
@@ -89,7 +89,7 @@ def message_dict(message: Any, limit: int = MAX_FIELD) -> dict[str, Any]:
     content = fields["content"]
     calls = calls_in(fields, limit) if role == "assistant" else None
     if type(content) is str:
-        item: dict[str, Any] = {"role": role, "content": content if len(content) <= limit else text(content, limit)}
+        item: dict[str, Any] = {"role": role, "content": content if len(content) <= limit else bounded(content, limit)}
     else:
         item = {"role": role, "content": plain_content(content, calls, limit)}
     if calls:
@@ -103,7 +103,7 @@ def message_dict(message: Any, limit: int = MAX_FIELD) -> dict[str, Any]:
     if name := fields.get("name"):
         item["name"] = name if type(name) is str and len(name) <= limit else snapshot(name, limit)
     if (extra := fields.get("additional_kwargs")) and isinstance(source := as_dict(extra).get("lc_source"), str):
-        item["source"] = text(source, MAX_SOURCE)
+        item["source"] = bounded(source, MAX_SOURCE)
     return item
 
 

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from coagent_langchain import wire
-from coagent_langchain.texts import MAX_FIELD, clean, text
+from coagent_langchain.texts import MAX_FIELD, bounded, clean
 from coagent_langchain.values import kinds, media
 
 MAX_DEPTH = 32  # nested containers
@@ -40,7 +40,7 @@ def snapshot(value: Any, limit: int = MAX_FIELD) -> JsonValue:
     """
     kind = type(value)
     if kind is str:
-        return text(value, limit)
+        return bounded(value, limit)
     if kind is dict and limit >= SHORT and (plain := _flat(value)) is not None:
         return plain
     return Walk(limit).value(value, 0)
@@ -134,7 +134,7 @@ class Walk:
             self.chars -= len(value)
             return value
         self.chars -= room
-        return text(value, room)
+        return bounded(value, room)
 
     def mapping(self, value: dict[Any, Any], depth: int) -> JsonValue:
         """Convert a dict to one with string keys; base64 media in it are replaced by their descriptions."""
@@ -222,7 +222,7 @@ class Walk:
     def key(self, key: Any, taken: dict[str, Any]) -> str:
         """Convert a key to a string that is not taken yet."""
         value = self.value(key, self.deepest) if not issubclass(type(key), (tuple, frozenset)) else str_key(key)
-        name = plain = text(value if type(value) is str else str(value), MAX_KEY)
+        name = plain = bounded(value if type(value) is str else str(value), MAX_KEY)
         if name in taken:
             name = plain = f"{plain} ({type(key).__name__})"
         number = len(taken)  # so many keys exist: the next number is free, unless a key already has that form

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coagent_langchain.texts import text
+from coagent_langchain.texts import bounded
 from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.content import fields_of
 from coagent_langchain.values.provider_usage import from_raw
@@ -21,4 +21,4 @@ def add_unparsed(told: Answer, error: BaseException) -> None:
     if isinstance(choices, list) and choices:
         said = fields_of(fields_of(choices[0]).get("message")).get("content")
         if isinstance(said, str):
-            told.text = text(said)
+            told.text = bounded(said)
