@@ -22,7 +22,7 @@ from coagent_langchain.outlet import Outlet, without_content
 from coagent_langchain.sessions.registry import sessions_of
 from coagent_langchain.sessions.session import Session
 from coagent_langchain.texts import clean, counted
-from coagent_langchain.values.snapshot import encode_safely, snapshot
+from coagent_langchain.values.snapshot import encode, snapshot
 from coagent_langchain.wire import BATCH_BYTES, BATCH_ENTRIES, VERSION, JsonObject, event_ids, now_ms
 
 SETTLE_TIMEOUT = 2.0  # seconds
@@ -127,7 +127,7 @@ class CoagentClient(EventLog):
             entry = {**{name: value for name, value in given.items() if name not in entry}, **entry}
             if not self._settings.capture_content:
                 entry = without_content(entry)
-        return encode_safely(entry)
+        return encode(entry)
 
     def _store(self, body: bytes, count: int, max_retries: int | None) -> LogResult:
         self._settle()

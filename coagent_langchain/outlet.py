@@ -9,7 +9,7 @@ import orjson
 
 from coagent_langchain.delivery import Delivery
 from coagent_langchain.errors import guard
-from coagent_langchain.values.snapshot import encode_safely
+from coagent_langchain.values.snapshot import encode
 from coagent_langchain.wire import ENVELOPE, JsonObject
 
 Redact = Callable[[JsonObject], JsonObject]
@@ -71,15 +71,15 @@ class Outlet:
 
     def emit(self, entry: JsonObject, given: Collection[str] = ()) -> None:
         """Hand an entry to delivery; `given` is as for `without_content`."""
-        self.delivery.append(encode_safely(entry) if self._plain else self._clean_line(entry, given), 1)
+        self.delivery.append(encode(entry) if self._plain else self._clean_line(entry, given), 1)
 
     def emit_together(self, entries: Sequence[JsonObject]) -> None:
         """Hand entries to delivery, in this order, in one write."""
-        line = encode_safely if self._plain else self._clean_line
+        line = encode if self._plain else self._clean_line
         self.delivery.append(b"".join(map(line, entries)), len(entries))
 
     def _clean_line(self, entry: JsonObject, given: Collection[str] = ()) -> bytes:
-        return encode_safely(self._cleaned(entry, given))
+        return encode(self._cleaned(entry, given))
 
     def _cleaned(self, entry: JsonObject, given: Collection[str]) -> JsonObject:
         if not self.capture_content:
@@ -87,7 +87,7 @@ class Outlet:
         if not self._redact:
             return entry
         # A redactor may change its argument in place, so it gets a copy, never the application's objects.
-        entry = plain = orjson.loads(encode_safely(entry))
+        entry = plain = orjson.loads(encode(entry))
         for redact in self._redact:
             outside = _redacting.set(True)
             try:

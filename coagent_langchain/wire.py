@@ -1,4 +1,4 @@
-"""The parts of the wire format that every event needs: names, ids, the clock, the encoding.
+"""The parts of the wire format that every event needs: names, ids, the clock.
 
 Light on purpose: everything that logs imports this. The typed model of an entry, for readers, is in `events`.
 """
@@ -11,8 +11,6 @@ import secrets
 import time
 from enum import StrEnum
 from typing import Any
-
-import orjson
 
 VERSION = "2.0.0"
 MAX_SESSION_ID = 512  # characters
@@ -82,16 +80,3 @@ os.register_at_fork(after_in_child=event_ids.renew)
 def now_ms() -> int:
     """The wall clock in Unix milliseconds, as in `timestamp`."""
     return time.time_ns() // 1_000_000
-
-
-_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
-
-
-def encode(entry: JsonObject) -> bytes:
-    """Encode one entry as a line of JSON, with the newline, as it is spooled and sent to a server.
-
-    Raises:
-        TypeError: the entry contains something that JSON cannot (`values.snapshot` makes any object safe first). This
-            includes dataclasses: their fields may be secrets that their `repr` hides.
-    """
-    return orjson.dumps(entry, None, _OPTIONS)

@@ -47,7 +47,6 @@ def test_values_know_no_run_and_no_session() -> None:
     own = {name for name in known if name.startswith("coagent_langchain")}
 
     assert {name for name in own if not name.startswith("coagent_langchain.values")} == {
-        "coagent_langchain",  # its `wire`
         "coagent_langchain.errors",
         "coagent_langchain.texts",
         "coagent_langchain.wire",

@@ -35,7 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
 
 from coagent_langchain.texts import MAX_FIELD, bounded
 from coagent_langchain.values import kinds, media
-from coagent_langchain.values.snapshot import MAX_DEPTH, MAX_ITEMS, MAX_LINE, Walk, encode_safely, snapshot
+from coagent_langchain.values.snapshot import MAX_DEPTH, MAX_ITEMS, MAX_LINE, Walk, encode, snapshot
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 BASE64 = base64.b64encode(PIXEL).decode()
@@ -559,12 +559,12 @@ def test_known_kinds_are_bounded() -> None:
     assert len(kinds._plans) <= kinds.MAX_KINDS
 
 
-def test_encode_safely_takes_what_json_cannot() -> None:
+def test_encode_takes_what_json_cannot() -> None:
     """Lone surrogates are escaped, pairs joined, and other types converted; everything else is unchanged."""
     entry = {"a": "x\ud800", "b": "\ud83d\ude00", "c": 2**70, "d": object(), "e": {"\udfff": 1}, "f": 1.5,
              "g": HumanMessage("x\ud800")}  # fmt: skip
 
-    line = encode_safely(entry)
+    line = encode(entry)
 
     assert orjson.loads(line) == {
         "a": "x\\ud800", "b": "😀", "c": str(2**70), "d": "<object>", "e": {"\\udfff": 1},
@@ -577,7 +577,7 @@ def test_entry_that_a_server_would_refuse_for_its_size_is_cut() -> None:
     """Many long texts together are cut, with a note, so that the entry is not refused."""
     entry = {"session_id": "s", "history": [{"role": "user", "content": "\x01" * 990_000} for _ in range(9)]}
 
-    line = encode_safely(entry)
+    line = encode(entry)
 
     found = orjson.loads(line)
     assert (len(line) < MAX_LINE, found["session_id"], len(found["history"])) == (True, "s", 9)
@@ -589,7 +589,7 @@ def test_names_of_fields_and_short_values_outlive_the_cut_of_a_large_entry() -> 
     texts = ["\x01" * 300_000] * 6
     entry = {"texts": texts, "calls": [{"id": "c1"}, "y" * 40, "z" * 41], "total_tokens": 12, "success": True}
 
-    found = orjson.loads(encode_safely(entry))
+    found = orjson.loads(encode(entry))
 
     kept = [text.count("\x01") for text in found.pop("texts")]
     assert kept == [250_000, 250_000, 250_000, 249_995, 0, 0]
@@ -598,11 +598,11 @@ def test_names_of_fields_and_short_values_outlive_the_cut_of_a_large_entry() -> 
     }  # fmt: skip
 
 
-def test_encode_safely_keeps_large_content() -> None:
+def test_encode_keeps_large_content() -> None:
     """The slow path cuts nothing that the fast path would keep."""
     entry = {"text": "x" * 2_000_000, "list": [{"n": n} for n in range(20_000)], "bad": "\ud800"}
 
-    found = orjson.loads(encode_safely(entry))
+    found = orjson.loads(encode(entry))
 
     assert found == {**entry, "bad": "\\ud800"}
 
@@ -646,13 +646,13 @@ def test_anything_becomes_bounded_json(value: Any, limit: int) -> None:
     assert {type(part) for _, part in parts} <= {dict, list, str, int, float, bool, type(None)}
     assert max(depth for depth, _ in parts) <= MAX_DEPTH + 2
     assert max((len(part) for _, part in parts if isinstance(part, str)), default=0) <= max(limit, 1000) + 100
-    assert orjson.loads(encode_safely({"value": found})).keys() == {"value"}
+    assert orjson.loads(encode({"value": found})).keys() == {"value"}
 
 
 @given(ANYTHING)
 def test_anything_can_be_encoded(value: Any) -> None:
     """An entry with any value in it becomes one line of JSON."""
-    line = encode_safely({"value": value})
+    line = encode({"value": value})
 
     assert line.count(b"\n") == 1
     assert set(orjson.loads(line)) == {"value"}

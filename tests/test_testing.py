@@ -28,7 +28,7 @@ from coagent_langchain.testing import (
     ToolUse,
     capture_events,
 )
-from coagent_langchain.wire import encode
+from coagent_langchain.values.snapshot import encode
 from tests.waiting import until
 
 

@@ -13,7 +13,8 @@ import math
 from itertools import islice
 from typing import Any
 
-from coagent_langchain import wire
+import orjson
+
 from coagent_langchain.texts import MAX_FIELD, bounded, clean
 from coagent_langchain.values import kinds, media
 
@@ -27,13 +28,14 @@ MAX_LINE = 7_500_000  # bytes of an entry: a server may refuse a larger one, as 
 _TRIES = 10  # to read a dict that another thread is changing
 SHORT, MANY = 1_000, 64  # characters and entries: a dict within both needs no budget
 
+_LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
 _LOW, _HIGH = -(2**63), 2**64 - 1  # the integers that orjson and JSON readers accept
 
 JsonValue = Any
 
 
 def snapshot(value: Any, limit: int = MAX_FIELD) -> JsonValue:
-    """Make a plain JSON copy of any object; lone surrogates are left in its strings (`encode_safely` handles them).
+    """Make a plain JSON copy of any object; lone surrogates are left in its strings (`encode` handles them).
 
     Parameters:
         limit: characters that one string may have; all strings together may have four times as many.
@@ -69,15 +71,23 @@ def _flat(value: dict[Any, Any]) -> dict[str, Any] | None:
     return found
 
 
-def encode_safely(entry: dict[str, Any]) -> bytes:
-    """Encode one entry as a line of JSON, whatever is in it; NaN that is not part of a snapshot becomes null."""
+def encode(entry: dict[str, Any]) -> bytes:
+    """Encode one entry as a line of JSON, whatever is in it, as it is spooled and sent to a server.
+
+    NaN that is not part of a snapshot becomes null. A dataclass becomes a snapshot: its fields may be secrets that its
+    `repr` hides.
+    """
     try:
-        line = wire.encode(entry)
+        line = orjson.dumps(entry, None, _LINE)
     except TypeError:
-        line = wire.encode(Walk(10 * MAX_FIELD, items=10 * MAX_TOTAL, encodable=True).value(entry, 0))
+        line = _encoded(entry, 10 * MAX_FIELD)
     if len(line) > MAX_LINE:  # a million characters at most, which take up to six bytes each
-        line = wire.encode(Walk(MAX_FIELD // TOTAL_FIELDS, items=10 * MAX_TOTAL, encodable=True).value(entry, 0))
+        line = _encoded(entry, MAX_FIELD // TOTAL_FIELDS)
     return line
+
+
+def _encoded(entry: dict[str, Any], limit: int) -> bytes:
+    return orjson.dumps(Walk(limit, items=10 * MAX_TOTAL, encodable=True).value(entry, 0), None, _LINE)
 
 
 class Walk:
