@@ -22,9 +22,9 @@ from langchain_openai import ChatOpenAI
 from openai.types import CompletionUsage
 
 from coagent_langchain.testing import OllamaStandIn
+from coagent_langchain.values.answers import answer_of
 from coagent_langchain.values.provider_usage import from_raw
 from coagent_langchain.values.tokens import Usage, cache_tokens
-from coagent_langchain.values.usage import usage
 
 OPENAI = {
     "prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120,
@@ -36,6 +36,11 @@ ANTHROPIC = {
     "input_tokens": 5, "output_tokens": 7, "cache_read_input_tokens": 1000, "cache_creation_input_tokens": 200,
     "cache_creation": {"ephemeral_5m_input_tokens": 150, "ephemeral_1h_input_tokens": 50},
 }  # fmt: skip
+
+
+def usage(result: Any, batch_size: int = 1) -> Usage | None:
+    """The tokens of the answer in a result."""
+    return answer_of(result, batch_size).usage
 
 
 def chat(

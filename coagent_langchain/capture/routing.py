@@ -12,6 +12,8 @@ from coagent_langchain.wire import EventType, JsonObject
 
 def log_routing(recorder: Recorder, run: Run, outputs: Any) -> None:
     """Log where a node or tool sends its graph next, if its output says so."""
+    if type(outputs) is dict:
+        return  # nearly always
     for part in outputs if isinstance(outputs, list) else [outputs]:
         if is_command(part) and part.goto and part.graph is None:
             recorder.outlet.emit_together(routing_entries(recorder, run, part))

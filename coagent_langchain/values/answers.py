@@ -11,7 +11,6 @@ from coagent_langchain.values.content import (
     as_dict,
     calls_in,
     fields_of,
-    generations_of,
     other_blocks,
     reasoning_of,
     said_beside,
@@ -58,12 +57,14 @@ class Answer:
 def answer_of(result: LLMResult, batch_size: int = 1) -> Answer:
     """A chat or text model's response, streamed or not; of an empty or malformed result, what can be read.
 
-    `batch_size` is as for `usage`.
+    Parameters:
+        result: as given to `on_llm_end` or `on_llm_error`.
+        batch_size: prompts of the call.
     """
-    found = generations_of(result)
+    found = _generations_of(result)
     if not found:
         model = _first_text(_MODEL_KEYS, as_dict(getattr(result, "llm_output", None)))
-        return Answer(model=model, usage=usage(result, batch_size))
+        return Answer(model=model, usage=usage(result, found, batch_size))
     first = found[0]
     message = getattr(first, "message", None)
     fields = fields_of(message)
@@ -76,7 +77,7 @@ def answer_of(result: LLMResult, batch_size: int = 1) -> Answer:
     if extra and isinstance(extra, dict):
         said = said or said_beside(extra)
         more = more or not BESIDE_CONTENT.isdisjoint(extra)
-    told = Answer(bounded(said), calls_in(fields), fields.get("id"), usage=usage(result, batch_size))
+    told = Answer(bounded(said), calls_in(fields), fields.get("id"), usage=usage(result, found, batch_size))
     told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
     if metadata and told.finish_reason in (None, "incomplete"):
         told.finish_reason = _why_not(metadata) or told.finish_reason
@@ -91,6 +92,18 @@ def answer_of(result: LLMResult, batch_size: int = 1) -> Answer:
     if len(found) > 1:
         told.alternatives = [_alternative(generation) for generation in found[1:]]
     return told
+
+
+def _generations_of(result: Any) -> list[Any]:
+    """All candidates of a result, in order; an empty list for anything that is not a result."""
+    outer = getattr(result, "generations", None)
+    if type(outer) is list and len(outer) == 1:
+        inner = outer[0]
+        if type(inner) is list and len(inner) == 1 and inner[0] is not None:
+            return inner  # nearly always
+    if not isinstance(outer, (list, tuple)):
+        return []
+    return [g for inner in outer for g in (inner if isinstance(inner, (list, tuple)) else [inner]) if g is not None]
 
 
 def _text(generation: Any) -> str:

@@ -233,15 +233,3 @@ def _holds(value: Any) -> bool:
 
 def _block(kind: str, value: Any) -> dict[Any, Any]:
     return {"type": kind, **(value if isinstance(value, dict) else {kind: value})}
-
-
-def generations_of(result: Any) -> list[Any]:
-    """All candidates of a result, in order; an empty list for anything that is not a result."""
-    outer = getattr(result, "generations", None)
-    if type(outer) is list and len(outer) == 1:
-        inner = outer[0]
-        if type(inner) is list and len(inner) == 1 and inner[0] is not None:
-            return inner  # nearly always
-    if not isinstance(outer, (list, tuple)):
-        return []
-    return [g for inner in outer for g in (inner if isinstance(inner, (list, tuple)) else [inner]) if g is not None]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from coagent_langchain.values.content import generations_of
 from coagent_langchain.values.provider_usage import from_raw, raw_sources
 from coagent_langchain.values.tokens import Dict, Usage, count, standard
 
@@ -17,15 +16,15 @@ if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
 
 
-def usage(result: LLMResult, batch_size: int = 1) -> Usage | None:
-    """Read the tokens of one run's result.
+def usage(result: LLMResult, generations: list[Any], batch_size: int) -> Usage | None:
+    """Read the tokens of one run's result; garbage anywhere in it gives None.
 
     Parameters:
-        result: as given to `on_llm_end` or `on_llm_error`; garbage anywhere in it gives None.
+        result: as given to `on_llm_end` or `on_llm_error`.
+        generations: all candidates in it.
         batch_size: prompts of the call. Text models report a batch as a whole, on its first run: the numbers are then
             marked with `details["covers_prompts"]`, and the other runs have none.
     """
-    generations = generations_of(result)
     found = _from_messages(generations)
     cached = found is not None and found.cached
     if found is not None and (found.input_tokens or found.output_tokens or found.total_tokens):
