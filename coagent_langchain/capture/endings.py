@@ -199,7 +199,7 @@ class Endings(RunCloser):
             run.late = True  # its duration is unknown, too
             outcome = run.root.stopped or outcome
         if run.kind == "llm":
-            self._recorder.call_ended(run, self._recorder.arrived(run), outcome)
+            self._recorder.call_ended(run, self._recorder.streamed(run), outcome)
         elif run.kind in ("tool", "retriever"):
             self._recorder.tool_ended(run, None, success=None, meta={"outcome": outcome})
         elif run.component:

@@ -21,13 +21,12 @@ from coagent_langchain.capture.unrun_tools import log_answers_to_model, log_unru
 from coagent_langchain.errors import guard
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.values import decisions
-from coagent_langchain.values.answers import answer_of
+from coagent_langchain.values.answers import add_answer_in_error, answer_of
 from coagent_langchain.values.content import as_dict, reasoning_of
 from coagent_langchain.values.messages import Conversation, conversation_of
 from coagent_langchain.values.parameters import model_parameters
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.values.tools import documents_summary, tool_arguments, tool_result
-from coagent_langchain.values.unparsed import add_unparsed
 from coagent_langchain.values.updates import updates_of
 
 
@@ -134,12 +133,12 @@ class Hooks(OtherHooks):
         with guard:
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
             if run is not None:
-                arrived, partial = self._recorder.arrived(run), kwargs.get("response")
-                told = arrived if partial is None else answer_of(partial, run.batch_size)
-                if arrived.text and not told.text:  # the `response` of a v3 stream has no text
-                    told.text = arrived.text
-                add_unparsed(told, error)
-                self._endings.raised(run, error, told)
+                streamed, response = self._recorder.streamed(run), kwargs.get("response")
+                answer = streamed if response is None else answer_of(response, run.batch_size)
+                if streamed.text and not answer.text:  # the `response` of a v3 stream has no text
+                    answer.text = streamed.text
+                add_answer_in_error(answer, error)
+                self._endings.raised(run, error, answer)
 
     # -- chains
 

@@ -111,7 +111,7 @@ class Recorder:
             prompt.session_state.response = answer.text[:MAX_RESPONSE]
         self.outlet.emit(entry)
 
-    def arrived(self, run: Run) -> Answer:
+    def streamed(self, run: Run) -> Answer:
         """The part of a streamed response that had arrived when the stream broke off."""
         parts = self.tree.streams.pop(run.key, None)
         if not parts:

@@ -17,6 +17,7 @@ from coagent_langchain.values.content import (
     text_of,
     tool_calls_of,
 )
+from coagent_langchain.values.provider_usage import from_raw
 from coagent_langchain.values.usage import usage
 
 if TYPE_CHECKING:
@@ -61,11 +62,11 @@ def answer_of(result: LLMResult, batch_size: int = 1) -> Answer:
         result: as given to `on_llm_end` or `on_llm_error`.
         batch_size: prompts of the call.
     """
-    found = _generations_of(result)
-    if not found:
+    candidates = _generations_of(result)
+    if not candidates:
         model = _first_text(_MODEL_KEYS, as_dict(getattr(result, "llm_output", None)))
-        return Answer(model=model, usage=usage(result, found, batch_size))
-    first = found[0]
+        return Answer(model=model, usage=usage(result, candidates, batch_size))
+    first = candidates[0]
     message = getattr(first, "message", None)
     fields = fields_of(message)
     info = as_dict(getattr(first, "generation_info", None))
@@ -77,21 +78,37 @@ def answer_of(result: LLMResult, batch_size: int = 1) -> Answer:
     if extra and isinstance(extra, dict):
         said = said or said_beside(extra)
         more = more or not BESIDE_CONTENT.isdisjoint(extra)
-    told = Answer(bounded(said), calls_in(fields), fields.get("id"), usage=usage(result, found, batch_size))
-    told.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
-    if metadata and told.finish_reason in (None, "incomplete"):
-        told.finish_reason = _why_not(metadata) or told.finish_reason
-    told.model = _first_text(_MODEL_KEYS, metadata, output, info)
+    answer = Answer(bounded(said), calls_in(fields), fields.get("id"), usage=usage(result, candidates, batch_size))
+    answer.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
+    if metadata and answer.finish_reason in (None, "incomplete"):
+        answer.finish_reason = _why_not(metadata) or answer.finish_reason
+    answer.model = _first_text(_MODEL_KEYS, metadata, output, info)
     provider = metadata.get("model_provider")
     if isinstance(provider, str):
-        told.provider = provider
+        answer.provider = provider
     if more or extra:
-        told.reasoning = reasoning_of(message)
+        answer.reasoning = reasoning_of(message)
     if more or (metadata and not BESIDE_CONTENT.isdisjoint(metadata)):
-        told.blocks = other_blocks(fields, told.tool_calls)
-    if len(found) > 1:
-        told.alternatives = [_alternative(generation) for generation in found[1:]]
-    return told
+        answer.blocks = other_blocks(fields, answer.tool_calls)
+    if len(candidates) > 1:
+        answer.alternatives = [_alternative(generation) for generation in candidates[1:]]
+    return answer
+
+
+def add_answer_in_error(answer: Answer, error: BaseException) -> None:
+    """Add what an exception carries of the answer: OpenAI's client raises if a structured one was cut off."""
+    completion = fields_of(fields_of(error).get("completion"))  # of a `LengthFinishReasonError`
+    used = from_raw(completion.get("usage"), cached=False)
+    if used is None:
+        return
+    answer.usage = used
+    model, choices = completion.get("model"), completion.get("choices")
+    if isinstance(model, str):
+        answer.model = model
+    if isinstance(choices, list) and choices:
+        said = fields_of(fields_of(choices[0]).get("message")).get("content")
+        if isinstance(said, str):
+            answer.text = bounded(said)
 
 
 def _generations_of(result: Any) -> list[Any]:
