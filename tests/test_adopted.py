@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coagent_langchain.delivery.destination import destination_folder
+from coagent_langchain.delivery.folder import destination_folder
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from coagent_langchain.delivery.spooled import SpooledDelivery
 from coagent_langchain.wire import BATCH_ENTRIES

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from coagent_langchain.delivery import worker
-from coagent_langchain.delivery.destination import destination_folder
+from coagent_langchain.delivery.folder import destination_folder
 from coagent_langchain.delivery.rejected import rejected_entries
 from coagent_langchain.wire import BATCH_BYTES, BATCH_ENTRIES
 from tests.delivery_parts import append_each, delivery_to, ids, line

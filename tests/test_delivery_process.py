@@ -24,7 +24,7 @@ from langchain_core.runnables import RunnableLambda
 from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery import shared
-from coagent_langchain.delivery.destination import destination_folder
+from coagent_langchain.delivery.folder import destination_folder
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from coagent_langchain.server import launch
 from tests.delivery_parts import append_each, delivery_to, ids, left_by_the_dead, line

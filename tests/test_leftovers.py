@@ -12,7 +12,7 @@ import pytest
 
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery import worker
-from coagent_langchain.delivery.destination import destination_folder
+from coagent_langchain.delivery.folder import destination_folder
 from coagent_langchain.delivery.leftovers import Flushed, send_leftovers
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from coagent_langchain.delivery.sync import SYNC_S

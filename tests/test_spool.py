@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from coagent_langchain.delivery.adoption import dead_owners, waiting_lines
-from coagent_langchain.delivery.destination import destination_folder
+from coagent_langchain.delivery.folder import destination_folder
 from coagent_langchain.delivery.segment import HEADER_BYTES, Reader, header
 from coagent_langchain.delivery.spool import SEGMENT_BYTES
 from coagent_langchain.wire import BATCH_ENTRIES

@@ -10,7 +10,7 @@ import orjson
 
 from coagent_langchain.config import Settings, public_url
 from coagent_langchain.delivery import Stats
-from coagent_langchain.delivery.destination import destination_folder
+from coagent_langchain.delivery.folder import destination_folder
 from coagent_langchain.delivery.notices import Notices
 from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.spool import Spool

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from coagent_langchain.cli import main, text
-from coagent_langchain.delivery.destination import destination_folder
+from coagent_langchain.delivery.folder import destination_folder
 from coagent_langchain.delivery.rejected import MAX_BYTES, keep_rejected, rejected_entries
 from coagent_langchain.delivery.spool import Spool
 from tests.delivery_parts import append_each, delivery_to, ids, line
