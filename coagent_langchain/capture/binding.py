@@ -6,7 +6,7 @@ from typing import Any
 
 from coagent_langchain.capture import ambient, graph_hooks
 from coagent_langchain.capture.context import agent_stack, describe
-from coagent_langchain.capture.human_answers import HumanAnswers
+from coagent_langchain.capture.human_oversight import resume_prompt
 from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.root import Root
 from coagent_langchain.checks import new_session_id
@@ -37,7 +37,6 @@ class Binding:
 
     def __init__(self, sessions: Sessions, outlet: Outlet, *, session_id: str | None, after: tuple[int, int]) -> None:
         self.sessions = sessions
-        self.human_answers = HumanAnswers(outlet)
         self._outlet = outlet
         self._session_id = session_id
         self._last_number, self._last_turn = after
@@ -166,7 +165,7 @@ class Binding:
         prompt = self._join(root, session, around or before)
         if was_asking:
             self._start_session(root, prompt.session)
-            self.human_answers.resume(root, prompt, answer)
+            resume_prompt(self._outlet, root, prompt, answer)
         elif prompt is before:
             root.turn = prompt.turn  # it continues from its last checkpoint: the user has said nothing new
         return prompt

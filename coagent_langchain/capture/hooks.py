@@ -40,7 +40,7 @@ class Hooks(OtherHooks):
         self._tree = tree
         self._streams = tree.streams
         self._binding = binding
-        self._run_starter = RunStarter(tree, binding, components=components, sample_rate=sample_rate)
+        self._run_starter = RunStarter(tree, binding, outlet, components=components, sample_rate=sample_rate)
         self._recorder = Recorder(tree, binding, outlet)
         self._errors = ErrorRecorder(self._recorder)
         self._endings = Endings(self._recorder, self._errors)

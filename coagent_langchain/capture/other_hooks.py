@@ -8,7 +8,7 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from coagent_langchain.capture.human_questions import question_entries
+from coagent_langchain.capture.human_oversight import question_entries
 from coagent_langchain.capture.log_events import LogEvents, event_type_of
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Run

@@ -9,19 +9,21 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from coagent_langchain.capture.ambient import around, configurable, session_id
 from coagent_langchain.capture.binding import UNKNOWN, Binding
 from coagent_langchain.capture.context import describe, name_of, read_tags
+from coagent_langchain.capture.human_oversight import log_answers
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run, key_of
 from coagent_langchain.capture.run_tree import MUTED, Muted, RunTree
-from coagent_langchain.outlet import is_redacting
+from coagent_langchain.outlet import Outlet, is_redacting
 from coagent_langchain.values.outcomes import is_command
 
 
 class RunStarter:
     """Finds a run's place: its parent, and through its root its session and prompt."""
 
-    def __init__(self, tree: RunTree, binding: Binding, *, components: str, sample_rate: float) -> None:
+    def __init__(self, tree: RunTree, binding: Binding, outlet: Outlet, *, components: str, sample_rate: float) -> None:
         self._tree = tree
         self._binding = binding
+        self._outlet = outlet
         self._components = components
         self._threshold = int(sample_rate * (1 << 32))
 
@@ -89,7 +91,7 @@ class RunStarter:
             run.prompt = prompt = self._binding.bind(root, known)
         if prompt.session_state.pending.questions and is_command(inputs) and inputs.resume is not None:
             # The application answers by itself, inside the run whose graph asked.
-            self._binding.human_answers.log(run, prompt, inputs.resume)
+            log_answers(self._outlet, run, prompt, inputs.resume)
 
     def _is_component(self, run: Run, metadata: dict[str, Any] | None) -> bool:
         if self._components != "nodes":
