@@ -33,8 +33,13 @@ class Endings(RunCloser):
         self._errors = errors
         self._tree = recorder.tree
 
-    def returned(self, run: Run, outputs: Any = None, inputs: Any = None) -> None:
-        """Log what a run that returned has recovered from, and close it if it is a root."""
+    def returned(self, run: Run, outputs: Any = None, inputs: Any = None, *, failed: bool = False) -> None:
+        """Log what a run that returned has recovered from, and close it if it is a root.
+
+        If a tool has `failed` and returned that, it makes up for no earlier attempt.
+        """
+        if run.repeats and not failed:
+            self._errors.called_again(run)
         if run.failures:
             self._errors.recovered(run)
         if type(run) is Root:

@@ -123,8 +123,6 @@ class Hooks(OtherHooks):
             if run is not None:
                 self._streams.pop(run.key, None)
                 self._recorder.call_ended(run, answer_of(response, run.batch_size))
-                if run.repeats:
-                    self._errors.called_again(run)
                 self._endings.returned(run)
 
     def on_llm_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
@@ -177,9 +175,7 @@ class Hooks(OtherHooks):
                 log_unrun_tools(self._recorder, run, updates)
                 if run.component:
                     self._recorder.component_ended(run, updates)
-            if run.repeats:
-                self._errors.called_again(run)
-            if run.failures or type(run) is Root:
+            if run.failures or run.repeats or type(run) is Root:
                 self._endings.returned(run, outputs, kwargs.get("inputs"))
 
     def on_chain_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
@@ -226,9 +222,7 @@ class Hooks(OtherHooks):
                 self._errors.handled(run, found)
             else:
                 self._recorder.tool_ended(run, found.result, success=True)
-                if run.repeats:
-                    self._errors.called_again(run)
-            self._endings.returned(run)
+            self._endings.returned(run, failed=found.failed)
 
     def on_tool_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                       **kwargs: Any) -> None:  # fmt: skip

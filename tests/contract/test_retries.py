@@ -12,7 +12,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import ToolRetryMiddleware
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tools import tool
+from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, RetryPolicy, interrupt
@@ -49,6 +49,29 @@ def test_tool_that_a_middleware_calls_again(log: MemoryDelivery, handler: Coagen
         "recovery_actions": ["attempt 2 succeeded"],
         "recovery_successful": True,
     }
+
+
+def test_tool_that_is_called_again_and_answers_with_an_error(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A second attempt that returns an error message makes up for nothing: the agent continues with both errors."""
+    tries: list[int] = []
+
+    @tool
+    def flaky(a: int) -> int:
+        """Fail each time, the second time with a message for the model."""
+        tries.append(a)
+        raise ValueError("not yet") if len(tries) < 2 else ToolException("never")
+
+    flaky.handle_tool_error = True
+    model = chat(calls(("flaky", {"a": 1}, "c1")), "sorry")
+    retry = ToolRetryMiddleware(max_retries=2, initial_delay=0.0, jitter=False)
+    create_agent(model, [flaky], middleware=[retry]).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert [e["error_info"]["recovery_actions"] for e in of_type(log, "recovery")] == [
+        ["the tool answered with an error message"],
+        ["tools continued"],
+    ]
 
 
 def test_retry_of_a_graph_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
