@@ -139,8 +139,6 @@ class _Reader:
 
     def _user(self, bar: Bar, entries: list[Value]) -> list[Item]:
         for entry in reversed(user_words(entries)):
-            if entry.at("event_type").text == "llm_response":
-                continue
             prompt = prompt_of(entry)
             words, attached = self._words(prompt), self._media(entry)
             if words and bar.kind != "prompt" and len(prompt.text) > MAX_UNFOLDED:

@@ -43,7 +43,7 @@ class Detail:
 
     title: str
     icon: str
-    entries: list[Shown] = field(default_factory=list)
+    entries: list[Shown]
     status: str = ""
     took: int | None = None
     causes: list[Bar] = field(default_factory=list)

@@ -116,7 +116,7 @@ class Pairing:
 
     def _point(self, moment: Moment, kind: str = "note") -> Bar:
         bar = self._new(moment, kind)
-        bar.end, bar.status = moment.at, "debug" if moment.type == "debug" else "ok"
+        bar.end, bar.status = moment.at, "ok"
         if moment.failed or moment.type in WARNINGS:
             bar.status = "warning"
         elif _says_that_its_root_was_stopped(moment):

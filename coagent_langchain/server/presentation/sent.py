@@ -20,7 +20,7 @@ class Sent:
 
     message: Value
     content: Value
-    asks: bool = False
+    asks: bool
 
     @property
     def title(self) -> str:
