@@ -130,13 +130,12 @@ def test_compare_marks_the_words_that_differ() -> None:
 
 def test_compare_marks_words_in_long_answers() -> None:
     """Up to the 4,000 characters that are shown of each."""
-    words = [f"w{number}" for number in range(100, 900)]
-    left, right = marked(" ".join(words), " ".join(["changed", *words[1:]]))
+    words = [f"w{number}" for number in range(100, 950)]
+    left, right = marked(" ".join(words), " ".join(["last", *words[1:], "more"]))
 
-    assert (left[:35], right[:38]) == (
-        '<p dir="auto"><del>w100</del> w101 ',
-        '<p dir="auto"><ins>changed</ins> w101 ',
-    )
+    assert (left[:35], left[-10:], right[:35], right[-10:]) == (
+        '<p dir="auto"><del>w100</del> w101 ', "w899 …</p>", '<p dir="auto"><ins>last</ins> w101 ', "w899 …</p>",
+    )  # fmt: skip
 
 
 def test_compare_marks_words_inside_what_markdown_makes_of_them() -> None:
@@ -271,6 +270,7 @@ def test_cost_says_which_calls_it_leaves_out(running: Running) -> None:
     assert rows == [(f' title="{told}"', "$0.0200+"), ("", "$0.0200")]
     assert heads == [f"$0.0200 <small>{told}</small>", "$0.0200"]
     assert "Calls without a price 1 0 " in shown(running, "/compare?s=some&s=every")
+    assert "Calls without a price 0 1 " in shown(running, "/compare?s=every&s=some")
     assert lines == [f"$0.0200, {told}", "$0.0200"]
     assert facts == [["$0.0200", told], ["9→1 tokens", "$0.0200"]]
 

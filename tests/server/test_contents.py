@@ -71,13 +71,17 @@ def test_json_that_was_logged_as_text_reads_as_a_tree(running: Running) -> None:
 
 
 def test_large_field_leaves_room_for_those_after_it() -> None:
-    """A tool's long table is cut, but not the figures after it; a list is cut at its end."""
+    """A tool's long table is cut, but not the figures after it; a list is cut at its end, if need be in an object."""
     read = [re.sub("<[^>]+>", " ", tree(Value(value, "1-1"))).split() for value in (
         {"rows": [*range(1000)], "total": 7, "more": {"page": 2}}, [*range(1000)],
+        [*range(398), {"page": 2, "of": 3}], [*range(298), dict.fromkeys(range(40), "x")], [[*range(10)]] * 100,
     )]  # fmt: skip
 
     assert " ".join(read[0][-10:]) == "… 618 more, see Raw total: 7 more: page: 2"
     assert " ".join(read[1][-5:]) == "… 601 more, see Raw"
+    assert " ".join(read[2][-6:]) == "398: … 2 more, see Raw"
+    assert read[3][-80:] == [word for number in range(40) for word in (f"{number}:", "x")]
+    assert " ".join(read[4][-5:]) == "… 63 more, see Raw"
 
 
 def test_value_that_is_nested_too_deep_is_cut_and_says_so() -> None:

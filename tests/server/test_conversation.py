@@ -80,9 +80,10 @@ def test_long_argument_of_such_a_call_is_fetched_from_its_place() -> None:
     ({"prompt": "x" * 3_000}, ["prompt"]), ({"input_data": {"prompt": "x" * 3_000}}, ["input_data", "prompt"]),
 ])  # fmt: skip
 def test_long_prompt_is_fetched_from_the_place_where_it_is(fields: dict[str, Any], path: list[str]) -> None:
-    """A client may log it in either."""
+    """A client may log it in either. The beginning is shown."""
     (*_, user) = conversation([Story("s").log("user_input", **fields)])
 
+    assert user.content.striptags() == "x" * 2_000 + "Show more of 3.0 kB"
     assert [json.loads(html.unescape(found)) for found in re.findall('data-path="(.*?)"', user.content)] == [path]
 
 
@@ -167,8 +168,9 @@ def test_parts_of_a_failed_tool_name_their_places() -> None:
     story.log("error", 1, run, error_info=info)
     (*_, tool) = conversation(story.entries)
 
-    assert [(part.title, json.loads(part.path or "[]")) for part in tool.parts] == [
-        ("Arguments", ["tool_call", "parameters"]), ("Error", []), ("Stack trace", ["error_info", "stack_trace"]),
+    assert [(part.title, part.kind, json.loads(part.path or "[]")) for part in tool.parts] == [
+        ("Arguments", "json", ["tool_call", "parameters"]), ("Error", "text", []),
+        ("Stack trace", "code", ["error_info", "stack_trace"]),
     ]  # fmt: skip
     assert [json.loads(html.unescape(path)) for part in tool.parts
             for path in re.findall('data-path="(.*?)"', part.content)] == [
@@ -198,7 +200,7 @@ def test_tool_that_failed_without_an_error_of_its_own_says_why() -> None:
 
 
 def test_reasoning_is_folded_below_the_answer() -> None:
-    """Also if the model said nothing else, as before a tool call."""
+    """Also if the model said nothing else, as before a tool call; in the details it is folded above it."""
     story = Story("s").ask("Rain?")
     for said, reasoning in (("", "I need the radar."), ("No.", "It is dry."), ("Bye.", "")):
         story.model("Rain?", said, 5, (1, 1), reasoning=reasoning)
@@ -206,6 +208,9 @@ def test_reasoning_is_folded_below_the_answer() -> None:
 
     assert [(item.content.striptags(), [(part.title, part.content) for part in item.parts]) for item in made[2:]] == [
         ("", [("Reasoning", "I need the radar.")]), ("No.", [("Reasoning", "It is dry.")]), ("Bye.", []),
+    ]  # fmt: skip
+    assert [(part.title, part.folded) for part in judged(story.entries, 5).entries[0].parts] == [
+        ("Reasoning", True), ("Answer", False),
     ]  # fmt: skip
 
 
@@ -263,7 +268,8 @@ def test_human_is_named_by_what_was_done(status: str | None, title: str) -> None
     ("info", {"message": "on its way"}, "on its way", [("Message", "on its way")]),
     ("warning", {"prompt": "late"}, "late", [("Prompt", "late")]),
     ("debug", {"output_data": {"message": "off", "step": 3}}, "off", [("Message", "off"), ("Output data", "step: 3")]),
-    ("human_oversight", {"input_data": {"asked": "Book it?"}}, "asked: Book it?", [("Input data", "asked: Book it?")]),
+    ("human_oversight", {"input_data": {"interrupt_id": "i", "asked": "Book it?"}}, "asked: Book it?",
+     [("Input data", "interrupt_id: iasked: Book it?")]),
 ])  # fmt: skip
 def test_what_other_clients_say_elsewhere_is_read(
     kind: str, fields: dict[str, Any], note: str, parts: list[tuple[str, str]]
@@ -290,6 +296,23 @@ def test_question_of_a_tool_stands_after_it_and_not_in_it_as_well() -> None:
     assert [(item.kind, item.title, item.inner) for item in made[2:]] == [
         ("tool", "book", []), ("human", "Waiting for a human", []),
     ]  # fmt: skip
+
+
+def test_conversation_says_how_much_inside_a_tool_it_leaves_out() -> None:
+    """It shows thirty calls of an agent, and three agents inside each other; the timeline has all of them."""
+    story = Story("s").ask("Go")
+    wide, deep = story.tool_call("wide", {}, "w"), ""
+    for number in range(31):
+        story.tool("map", {}, "here", 5, f"m{number}", wide)
+    for level in range(5):
+        deep = story.tool_call(f"level {level}", {}, f"l{level}", deep)
+    *_, tool, nested = conversation(story.entries)
+    told = [(tool.title, len(tool.inner), tool.left_out)]
+    for _ in range(4):
+        told.append((nested.title, len(nested.inner), nested.left_out))
+        nested = (nested.inner or [nested])[0]
+
+    assert told == [("wide", 30, 1), *((f"level {level}", 1, 0) for level in range(3)), ("level 3", 0, 1)]
 
 
 def test_conversation_names_images_and_files() -> None:
@@ -443,6 +466,7 @@ REFUSAL = {"decisions": [{"type": "reject", "message": "too dear"}]}
     [
         ("Book it?\nNow?", "yes", ["Book it?\nNow?", "yes"]),
         ({"question": "Book it?", "price": 12}, True, ["Book it?", "Asked", "true"]),
+        ({"question": "x" * 2_001}, True, ["x" * 2_000 + "…", "Asked", "true"]),
         (REQUEST, REFUSAL, ["book_train(seats: 2)", "Asked", "reject: too dear", "Answered"]),
         ({"price": 12}, {"pay": False}, ["price: 12", "pay: false"]),
         (None, None, []),

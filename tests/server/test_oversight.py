@@ -23,8 +23,12 @@ def test_question_that_was_answered_elsewhere_is_not_unanswered() -> None:
 
 @pytest.mark.parametrize("answer", ["int-1", None])
 def test_answer_closes_the_question_also_when_it_does_not_name_it(answer: str | None) -> None:
-    """A process that resumes another one's question does not know the interrupt's id; nothing stays open for it."""
+    """A process that resumes another one's question does not know the interrupt's id; nothing stays open for it.
+
+    Another client may log question and answer with one root run.
+    """
     story = Story("s").ask("book").wait(5)
+    story.root = story.run()
     oversight(story, "interrupted", "int-1", "Book it?")
     oversight(story.wait(60), "resumed", answer, "yes")
 

@@ -294,6 +294,8 @@ def test_event_stands_in_the_run_that_logged_it(kind: str, row: str, logged: boo
 def test_attempts_of_a_node_stand_beside_each_other() -> None:
     """LangGraph's RetryPolicy: attempts have the same parent run and checkpoint namespace, and all count."""
     story = Story("s").ask("hello")
+    story.root = story.run()
+    story.log("component_enter", 0, story.root, target_component={"name": "agent"})
     place = {"framework": {"node": "fetch", "checkpoint_ns": "fetch:1"}}
     target = {"name": "fetch", "component_type": "node"}
     for attempt in ("1", "2", "3"):
@@ -308,7 +310,8 @@ def test_attempts_of_a_node_stand_beside_each_other() -> None:
     made = timeline(story.entries)
 
     assert drawn(made) == [
-        "prompt hello ok", "  component fetch recovered", "  component fetch recovered", "  component fetch ok",
+        "prompt hello open", "  component agent open",
+        "    component fetch recovered", "    component fetch recovered", "    component fetch ok",
     ]  # fmt: skip
     assert rows(made, T0)[0][4] == "2 errors"
 
