@@ -186,6 +186,8 @@ INPUTS = '{"source":"English","glossary":"","formal":true,"passage":"The \\u0022
         ('{"a":{"b":1,"c":{"d":null}},"e":[]}', "a: b: 1"),
         ('{"a":{"b":{"c":{"d":1}}}}', "a: b: c: d: 1"),
         ('{"a":{"b":{"c":{"d":{"e":1}}}}}', "a: b: c: d: …"),
+        ('{"a":{"b":{"c":{"d":{"e":1', "a: b: c: d: …"),
+        ('{"a":["",1,null]}', "a: 1"),
         ('{"a":""}', '{"a":""}'),
         ('{"a": 1, "b": 2} explain this', '{"a": 1, "b": 2} explain this'),
         ('{"a', '{"a'),

@@ -304,26 +304,26 @@ def test_message_is_found_where_it_was_logged(history: Any, path: list[str | int
     assert [part.path for part in shown.parts] == [orjson.dumps([*path, "content"]).decode()]
 
 
-@pytest.mark.parametrize("block", [
-    {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}},
-    {"type": "input_image", "image_url": "https://example.org/cat.png"},
-    {"type": "image", "url": "https://example.org/cat.png"},
-    {"type": "image", "source": {"type": "url", "url": "https://example.org/cat.png"}},
-], ids=["openai", "responses", "langchain", "anthropic"])  # fmt: skip
-def test_images_elsewhere_are_named_by_their_address(block: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("kind", "block"), [
+    ("image", {"type": "image_url", "image_url": {"url": "https://example.org/cat"}}),  # OpenAI
+    ("image", {"type": "input_image", "image_url": "https://example.org/cat"}),  # its Responses API
+    ("image", {"type": "image", "source": {"type": "url", "url": "https://example.org/cat"}}),  # Anthropic
+    *((kind, {"type": kind, "url": "https://example.org/cat"}) for kind in ("image", "audio", "video")),  # LangChain
+])  # fmt: skip
+def test_images_elsewhere_are_named_by_their_address(kind: str, block: dict[str, Any]) -> None:
     """The question beside one is shown as text, as beside an image that was logged."""
     story = Story("s")
     story.call("What is it?", history=[ASKED | {"content": [{"type": "text", "text": "What is it?"}, block]}])
     (asked,) = judged(story.entries, 0).entries[0].parts
 
     assert (asked.kind, asked.content) == (
-        "text", 'What is it?<div class="chips"><span class="chip">image · https://example.org/cat.png</span></div>',
+        "text", f'What is it?<div class="chips"><span class="chip">{kind} · https://example.org/cat</span></div>',
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("value", [
     {"type": "file", "url": "https://example.org/cat.png"}, {"type": {}, "url": "https://example.org"},
-    {"url": "https://example.org/cat.png"}, {"type": "image", "url": None},
+    {"url": "https://example.org/cat.png"}, {"type": "image", "url": None}, {"mime": "image/png", "bytes": "many"},
 ])  # fmt: skip
 def test_other_addresses_are_no_images(value: dict[str, Any]) -> None:
     """A tool's results contain addresses of many things."""

@@ -78,17 +78,24 @@ def test_csv_leaves_unknown_figures_empty() -> None:
 
 
 def test_csv_tells_how_a_call_ended() -> None:
-    """As the table of events does: an answer that was cut off looked whole."""
+    """As the table of events does: an answer that was cut off looked whole. Each row has a cell of every column."""
     story = Story("s").ask("hello")
     story.model("hello", "Once upon", 5, (7, 2))
     story.entries[-1]["meta"]["finish_reason"] = "length"
     story.log("session_end", meta={"status": "cancelled"})
     made = b"".join(table(Session("s", 0, 0), [orjson.dumps(entry) for entry in story.entries])).decode()
+    rows = list(csv.DictReader(io.StringIO(made)))
 
-    assert [(row["event_type"], row["outcome"], row["duration_ms"]) for row in csv.DictReader(io.StringIO(made))] == [
+    assert [(row["event_type"], row["outcome"], row["duration_ms"]) for row in rows] == [
         ("session_start", "", ""), ("user_input", "", ""), ("llm_call", "", ""), ("llm_response", "cut off", "5"),
         ("session_end", "cancelled", ""),
     ]  # fmt: skip
+    assert rows[3] == {
+        "time": "2026-09-21T14:13:20.008Z", "event_type": "llm_response", "prompt_number": "1", "turn_number": "1",
+        "name": "gemma3:4b", "content": "Once upon", "error": "", "outcome": "cut off", "duration_ms": "5",
+        "input_tokens": "7", "output_tokens": "2", "cached_tokens": "0", "cached": "", "cost": "0.0",
+        "event_id": "s-000004", "run_id": "s-run-2", "parent_run_id": "s-run-1",
+    }  # fmt: skip
 
 
 def test_export_puts_an_entry_on_one_line_as_it_was_posted(running: Running) -> None:

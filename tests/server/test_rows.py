@@ -20,7 +20,7 @@ from tests.server.story import T0, Story, with_a_node
 
 
 @pytest.mark.parametrize(("said", "calls", "note"), [
-    ("I will look.", ["weather", "trains"], "→ weather, trains · I will look."), ("", ["weather"], "→ weather"),
+    ("I will look.", ["weather", "map", "map"], "→ weather, map ×2 · I will look."), ("", ["weather"], "→ weather"),
     ("All.", [*["order"] * 90, "pay", "order"], "→ order ×91, pay · All."),
     ("Sunny.", [], "Sunny."),
 ])  # fmt: skip
