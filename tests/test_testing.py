@@ -19,6 +19,7 @@ from langchain_core.tools import tool
 from langchain_ollama import ChatOllama, OllamaLLM
 from pydantic import BaseModel
 
+from coagent_langchain.delivery import Stats
 from coagent_langchain.testing import (
     Answer,
     Failure,
@@ -299,7 +300,7 @@ def test_memory_delivery_keeps_entries() -> None:
     delivery.append(encode(entry | {"turn_number": 0}) + encode(entry | {"turn_number": 1}), 2)
 
     assert delivery.sequence == [("info", 1, 0), ("info", 1, 1)]
-    assert (delivery.flush(0), delivery.stats().written, delivery.events[0].turn_number) == (True, 2, 0)
+    assert (delivery.flush(0), delivery.stats(), delivery.events[0].turn_number) == (True, Stats(2, 2), 0)
 
 
 def test_capture_events_needs_no_handler() -> None:

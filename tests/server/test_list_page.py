@@ -38,11 +38,11 @@ def test_list_filters_and_sorts(three: Running, query: str, expected: list[str])
 
 def test_list_has_the_sessions_of_a_period(running: Running) -> None:
     """Those that had an event in it."""
-    for name, minutes in (("recent", 30), ("older", 90), ("old", 25 * 60)):
+    for name, minutes in (("recent", 30), ("older", 90), ("old", 25 * 60), ("oldest", 8 * 24 * 60)):
         log(running, [samples.entry(session_id=name) | {"timestamp": now_ms() - minutes * 60_000}])
 
-    assert [titles(running, f"?period={each}") for each in ("1h", "24h", "7d")] == [
-        ["recent"], ["recent", "older"], ["recent", "older", "old"],
+    assert [titles(running, f"?period={each}") for each in ("1h", "24h", "7d", "30d")] == [
+        ["recent"], ["recent", "older"], ["recent", "older", "old"], ["recent", "older", "old", "oldest"],
     ]  # fmt: skip
 
 
