@@ -99,7 +99,7 @@ def test_entries_that_the_json_type_refuses_are_counted_as_others_are(store: Sto
         ("llm_response", {"llm_response": {"total_tokens": 7}, "meta": {"cached": True}}),
         ("error", {"error_info": {"error_type": "ValueError", "error_message": "no city"},
                    "meta": {"execution_time_ms": 7}}),
-        ("recovery", {"error_info": {"recovery_successful": False}}),
+        ("recovery", {"error_info": {"recovery_successful": False}, "meta": {"model": twice}}),
         ("session_end", {"meta": {"status": "failed"}}),
     ]  # fmt: skip
     for name, odd in (("s", {}), ("refused", {"custom_metadata": twice})):
