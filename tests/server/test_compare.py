@@ -38,14 +38,15 @@ def test_comparison_tells_what_failed_beside_a_branch_that_answered() -> None:
 
 @pytest.mark.parametrize(("recovered", "error"), [(False, "ValueError: no sources"), (True, "")])
 def test_comparison_tells_what_failed_before_another_branch_answered(recovered: bool, error: str) -> None:
-    """As in the details of the prompt; errors that the agent recovered from are only counted."""
+    """The last of it, as in the details of the prompt; errors that the agent recovered from are only counted."""
     story = Story("s").ask("Rome?")
-    info = {"error_id": "e-1", "error_type": "ValueError", "error_message": "no sources"}
-    node = story.enter("cite")
-    story.log("error", 0, node, story.root, "cite", error_info=info)
-    if recovered:
-        story.log("recovery", 0, node, story.root, "cite", error_info={"error_id": "e-1"})
-    story.leave(node, "cite", 5)
+    for missing in ("index", "sources"):
+        node = story.wait(5).enter("cite")
+        info = {"error_id": missing, "error_type": "ValueError", "error_message": f"no {missing}"}
+        story.log("error", 0, node, story.root, "cite", error_info=info)
+        if recovered:
+            story.log("recovery", 0, node, story.root, "cite", error_info={"error_id": missing})
+        story.leave(node, "cite", 5)
     story.model("Rome?", "Sunny.", 5, (1, 1))
     (side,) = comparison(story.entries)
 
@@ -130,11 +131,11 @@ def test_compare_marks_the_words_that_differ() -> None:
 
 def test_compare_marks_words_in_long_answers() -> None:
     """Up to the 4,000 characters that are shown of each."""
-    words = [f"w{number}" for number in range(100, 950)]
+    words = [f"w{100 + number % 50}" for number in range(850)]
     left, right = marked(" ".join(words), " ".join(["last", *words[1:], "more"]))
 
     assert (left[:35], left[-10:], right[:35], right[-10:]) == (
-        '<p dir="auto"><del>w100</del> w101 ', "w899 …</p>", '<p dir="auto"><ins>last</ins> w101 ', "w899 …</p>",
+        '<p dir="auto"><del>w100</del> w101 ', "w149 …</p>", '<p dir="auto"><ins>last</ins> w101 ', "w149 …</p>",
     )  # fmt: skip
 
 

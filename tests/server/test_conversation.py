@@ -122,15 +122,17 @@ def test_empty_inputs_of_a_prompt_are_shown_only_if_all_are_empty(prompt: str, s
     assert user.content.striptags() == shown
 
 
-@pytest.mark.parametrize("message", ["TimeoutError", ""])
-def test_error_without_a_text_says_its_type_once(message: str) -> None:
+@pytest.mark.parametrize(("kind", "message", "told"), [
+    ("TimeoutError", "TimeoutError", "TimeoutError"), ("TimeoutError", "", "TimeoutError"), (None, "slow", "slow"),
+])  # fmt: skip
+def test_error_without_a_text_or_a_type_says_the_other_once(kind: str | None, message: str, told: str) -> None:
     """The handler writes the type in place of the text; in the row, in Conversation and in the prompt's details."""
     story = Story("s").ask("Rome?")
-    story.log("error", 1, error_info={"error_type": "TimeoutError", "error_message": message})
+    story.log("error", 1, error_info={"error_type": kind, "error_message": message})
     (*_, failure) = conversation(story.entries)
     (cause,) = judged(story.entries, 1).causes
 
-    assert (failure.content, cause.note) == ("TimeoutError", "TimeoutError")
+    assert (failure.content, cause.note) == (told if kind else f"Error: {told}", told)
 
 
 def test_node_that_failed_by_itself_says_why() -> None:
@@ -452,8 +454,8 @@ def test_conversation_says_that_a_run_was_stopped_between_calls(outcome: str) ->
     story = Story("s").ask("Soup?")
     story.log("info", 0, story.root, output_data={"message": f"ask was {outcome}"}, meta={"outcome": outcome})
 
-    assert [(item.title, item.content.striptags()) for item in conversation(story.entries)[1:]] == [
-        ("User", "Soup?"), ("Info", f"ask was {outcome}"),
+    assert [(item.kind, item.title, item.content.striptags()) for item in conversation(story.entries)[1:]] == [
+        ("user", "User", "Soup?"), ("note", "Info", f"ask was {outcome}"),
     ]  # fmt: skip
 
 

@@ -167,6 +167,7 @@ def test_details_of_a_node_tell_what_it_is_only_beyond_its_names(
     ([ASKED | {"source": "summarization"}, TOOL | {"source": "human"}], [
         ("User (added by summarization)", "Rome?", False), ("Tool weather (added by human)", "24 degrees", False)]),
     ([ASKED | {"content": ["Rome?"]}, TOOL], [("User", "0: Rome?", False), ("Tool weather", "24 degrees", False)]),
+    ([{"role": "assistant", "content": ""}, ASKED], [("Assistant", "", False), ("User", "Rome?", False)]),
     ([ASKED, *[TOOL] * 4], [("User", "Rome?", False), ("Tool weather", "24 degrees", True),
                             *[("Tool weather", "24 degrees", False)] * 3]),
     ([ASKED, *[TOOL] * 10], [("User", "Rome?", False), *[("Tool weather", "24 degrees", True)] * 7,

@@ -59,6 +59,15 @@ def test_what_failed_says_why(event_type: str, fields: dict[str, Any], failed: s
     assert moment(event_type, **fields).failed == failed
 
 
+def test_long_name_is_cut() -> None:
+    """A row and a cell of the export have no more than its beginning."""
+    long = "x" * 10_000
+    node = moment("component_exit", target_component={"name": long, "component_type": long})
+    other = moment("routing", target_component={"name": long})
+
+    assert (node.name, node.who, other.note) == ("x" * 120,) * 3
+
+
 def test_retriever_is_told_from_a_tool() -> None:
     """By the call, whatever its response says."""
     story = Story("s").ask("Soup?")

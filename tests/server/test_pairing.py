@@ -43,19 +43,20 @@ def test_without_run_ids_tools_pair_by_turn_name_and_order() -> None:
     ]  # fmt: skip
 
 
-def test_without_run_ids_tools_pair_by_the_ids_of_their_calls() -> None:
-    """The order of responses does not matter if each names its call."""
+@pytest.mark.parametrize("calls", [[("search", "a"), ("search", "b")], [("search", ""), ("map", "")]])
+def test_without_run_ids_tools_pair_by_the_ids_of_their_calls(calls: list[tuple[str, str]]) -> None:
+    """Or by their names; the order of responses does not matter then."""
     story = Story("plain").ask("Find both")
-    for call_id in ("a", "b"):
-        story.log("tool_call", 1, tool_call={"tool_name": "search"}, meta={"tool_call_id": call_id})
-    for call_id in ("b", "a"):
+    for name, call_id in calls:
+        story.log("tool_call", 1, tool_call={"tool_name": name}, meta={"tool_call_id": call_id})
+    for name, call_id in reversed(calls):
         story.wait(20)
-        story.log("tool_response", 1, tool_response={"tool_name": "search", "result": {"output": call_id}},
+        story.log("tool_response", 1, tool_response={"tool_name": name, "result": {"output": name + call_id}},
                   meta={"tool_call_id": call_id})  # fmt: skip
 
     assert [(bar.label, bar.duration, bar.note) for bar in timeline(story.entries).tools] == [
-        ("search", 40, "a"), ("search", 20, "b"),
-    ]  # fmt: skip
+        (name, took, name + call_id) for (name, call_id), took in zip(calls, (40, 20), strict=True)
+    ]
 
 
 def test_nodes_of_one_name_side_by_side_pair_by_their_runs() -> None:

@@ -592,9 +592,10 @@ def test_response_without_call_is_as_long_as_it_says() -> None:
     """A client that logs only responses still gets bars: they begin `execution_time_ms` earlier."""
     story = Story("s", at=10_000)
     story.log("llm_response", 1, llm_response={"response": "hi", "execution_time_ms": 400})
-    (bar,) = timeline(story.entries).models
+    made = timeline(story.entries)
+    (bar,), (prompt,) = made.models, made.roots
 
-    assert (bar.start, bar.end, bar.status) == (9_600, 10_000, "ok")
+    assert (bar.start, bar.end, bar.status, prompt.start) == (9_600, 10_000, "ok", 9_600)
 
 
 def test_failed_call_is_as_long_as_its_error_says() -> None:
