@@ -48,13 +48,14 @@ def test_details_of_a_call_tell_how_long_it_took_as_its_row_does() -> None:
 
 @pytest.mark.parametrize(("meta", "icon"), [({}, "tool"), ({"kind": "retriever"}, "retriever")])
 def test_details_of_a_retriever_have_its_icon(meta: dict[str, str], icon: str) -> None:
-    """As its row has, which tells it from a tool; also those of its response alone."""
+    """As its row has, which tells it from a tool; also those of its response alone, but not of its error alone."""
     story = Story("s").ask("hello")
     run = story.tool_call("docs", {"query": "hello"}, "c1")
     story.entries[-1]["meta"] |= meta
+    story.log("error", 0, run)
     story.tool_done(run, "docs", "found", 5, "c1")
 
-    assert [judged(story.entries, *places).icon for places in ((2, 3), (3,))] == [icon] * 2
+    assert [judged(story.entries, *places).icon for places in ((2, 3, 4), (4,), (3,))] == [icon, icon, "error"]
 
 
 def test_details_of_a_recovered_tool_say_each_thing_once() -> None:
@@ -249,6 +250,9 @@ def test_details_have_the_facts_of_an_entry() -> None:
         ("timestamp", f"2026-09-21T14:13:20.000Z ({T0})"), ("error_info.error_type", "ValueError"),
         ("retry", "true"), ("model", "m"), ("parameters.n", "1"), ("trace.run_id", "r"), ("trace.root_run_id", "r"),
         ("trace.name", "cook"),
+    ]  # fmt: skip
+    assert [(part.title, part.kind, part.content.striptags()[:11]) for part in shown.metadata] == [
+        ("meta", "json", "retry: true"),
     ]  # fmt: skip
 
 
