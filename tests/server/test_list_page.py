@@ -141,14 +141,17 @@ def test_duration_stops_where_nothing_is_open(running: Running) -> None:
 
 
 def test_list_has_pages(running: Running) -> None:
-    """Fifty sessions per page; the second has the rest, and a way back."""
-    for number in range(52):
-        log(running, sessions.running(f"s{number:02}", T0 + number))
-    second = get(running, "/?page=2").text
+    """Fifty sessions per page; the first leads on, and the last, full as it is, only back."""
+    log(running, [entry for number in range(100) for entry in sessions.running(f"s{number:02}", T0 + number)])
+    pages = [get(running, path).text for path in ("/", "/?page=2")]
 
-    assert titles(running, "?page=2") == ["s01", "s00"]
-    assert re.findall(r'rel="(prev|next)" href="([^"]*)"', second) == [("prev", "/?page=1")]
-    assert get(running, "/?page=99").text.replace("page=99&amp;", "page=2&amp;") == second
+    assert [titles(running, f"?page={page}") for page in (1, 2)] == [
+        [f"s{number:02}" for number in reversed(range(first, first + 50))] for first in (50, 0)
+    ]
+    assert [re.findall(r'rel="(prev|next)" href="([^"]*)"', page) for page in pages] == [
+        [("next", "/?page=2")], [("prev", "/?page=1")],
+    ]  # fmt: skip
+    assert get(running, "/?page=99").text.replace("page=99&amp;", "page=2&amp;") == pages[1]
 
 
 @pytest.mark.parametrize("page", ["-1", "x", "²", "9" * 30, "9" * 5000])
