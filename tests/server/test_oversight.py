@@ -44,6 +44,11 @@ def test_answer_closes_the_question_also_when_it_does_not_name_it(answer: str | 
     ({"action_requests": [{"name": "weather", "args": {"city": "Rome"}}, {"name": "pay", "args": {}}]},
      {"decisions": [{"type": "approve"}, {"type": "reject", "message": "no way"}]},
      "weather(city: Rome), pay() → approve, reject: no way"),
+    ({"type": "tool_approval", "tool_call_id": "c1", "name": "pay", "args": {"eur": 9}, "description": "Pay 9 EUR?"},
+     {"type": "edit", "edited_action": {"name": "pay", "args": {"eur": 8}}}, "pay(eur: 9) → edit: pay(eur: 8)"),
+    ({"type": "tool_approval", "name": "pay", "args": {}}, {"type": "respond", "message": "paid"},
+     "pay() → respond: paid"),
+    ("Which one?", {"type": "car"}, 'Which one? → {"type":"car"}'),
     ({"price": 12}, "yes", '{"price":12} → yes'), (None, "yes", "yes"),
     *(({"price": 12, name: "Book it?"}, None, "Book it?") for name in ("message", "prompt", "query", "text")),
 ])  # fmt: skip

@@ -33,6 +33,16 @@ def test_model_row_says_what_it_asks_for_and_what_it_says(said: str, calls: list
     assert bar.note == note
 
 
+def test_model_row_has_a_structured_answer_and_not_only_its_name() -> None:
+    """No tool runs for such a call, so no other row would show what a grader or an extraction has answered."""
+    story = Story("s").ask("hello")
+    calls = [{"name": "Grade", "args": {"score": "yes"}, "structured_output": True}, {"name": "look", "args": {"a": 1}}]
+    story.model("hello", "", 5, (1, 1), calls=calls)
+    (bar,) = timeline(story.entries).models
+
+    assert bar.note == "→ Grade(score: yes), look"
+
+
 @pytest.mark.parametrize(("message", "note"), [("", ""), ("no Rome", "no Rome"), ("KeyError", "")])
 def test_row_of_an_error_says_its_type_once(message: str, note: str) -> None:
     """The type is its label; an error may have nothing else to say."""

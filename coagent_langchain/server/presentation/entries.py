@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from coagent_langchain.server.presentation.blocks import media
-from coagent_langchain.server.presentation.formats import MOST, preview
+from coagent_langchain.server.presentation.formats import MOST, arguments, preview
 from coagent_langchain.server.presentation.values import Value, listing, mapping, text
 from coagent_langchain.wire import JsonObject
 
@@ -26,11 +26,23 @@ def own_words(entry: JsonObject) -> list[str]:
 
 
 def asks_for(calls: Any) -> str:
-    """The tools that an answer calls, `→ flight_search ×3, book`: shown before its text, whose end may be cut."""
-    listed = listing(calls) or listing(mapping(calls).get("calls"))
-    names = Counter(name for call in listed if (name := text(mapping(call).get("name"))))
+    """The tools that an answer calls, `→ flight_search ×3, book`: shown before its text, whose end may be cut.
+
+    A call for structured output has its arguments, too: it is the answer, and no tool's row shows it.
+    """
+    listed = [mapping(call) for call in listing(calls) or listing(mapping(calls).get("calls"))]
+    names = Counter(
+        in_full(call) if call.get("structured_output") is True else name
+        for call in listed
+        if (name := text(call.get("name")))
+    )
     told = [f"{name} ×{number}" if number > 1 else name for name, number in [*names.items()][:MOST]]
     return preview("→ " + ", ".join(told)) if told else ""
+
+
+def in_full(call: JsonObject) -> str:
+    """A call with its arguments, `book_train(from: MAD, to: BCN)`."""
+    return f"{text(call.get('name'))}({arguments(call.get('args'))})"
 
 
 def of_a_handler(result: Any) -> bool:

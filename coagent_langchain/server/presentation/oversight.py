@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.server.presentation.formats import MOST, arguments, brief, preview
+from coagent_langchain.server.presentation.entries import in_full
+from coagent_langchain.server.presentation.formats import MOST, brief, preview
 from coagent_langchain.server.presentation.values import listing, mapping, text
 
 TITLES = {"interrupted": "Asked", "resumed": "Answered", "unanswered": "Not answered"}  # by `meta.status`
 _QUESTIONS = ("question", "message", "prompt", "query", "text")
+_DECISIONS = ("approve", "edit", "reject", "respond")
 
 
 def question(value: Any) -> str:
@@ -22,16 +24,21 @@ def answer(value: Any) -> str:
 
 
 def asked(value: Any) -> str:
-    """An interrupt's question, or the calls that LangChain's `HumanInTheLoopMiddleware` asks about; "" if unknown."""
+    """An interrupt's question, or the calls that LangChain's `HumanInTheLoopMiddleware` asks about; "" if unknown.
+
+    The middleware asks about all calls of a response at once, or about each by itself (`interrupt_mode="per_call"`).
+    """
     given = mapping(value)
-    calls = [_call(mapping(each)) for each in listing(given.get("action_requests"))[:MOST]]
+    requests = [given] if given.get("type") == "tool_approval" else listing(given.get("action_requests"))[:MOST]
+    calls = [in_full(mapping(each)) for each in requests]
     words = next((found for name in _QUESTIONS if (found := text(given.get(name)))), "")
     return ", ".join(calls) or words
 
 
 def answered(value: Any) -> str:
     """The decisions that answer LangChain's `HumanInTheLoopMiddleware`; "" if it is another answer."""
-    decisions = listing(mapping(value).get("decisions"))[:MOST]
+    given = mapping(value)
+    decisions = [given] if given.get("type") in _DECISIONS else listing(given.get("decisions"))[:MOST]
     return ", ".join(_decision(mapping(each)) for each in decisions)
 
 
@@ -40,9 +47,7 @@ def exchange(asked: str, answered: str) -> str:
     return " → ".join(part for part in (preview(asked, 60), answered) if part)
 
 
-def _call(request: dict[str, Any]) -> str:
-    return f"{text(request.get('name'))}({arguments(request.get('args'))})"
-
-
 def _decision(decision: dict[str, Any]) -> str:
-    return ": ".join(part for part in (text(decision.get("type")), text(decision.get("message"))) if part)
+    edited = mapping(decision.get("edited_action"))
+    parts = (text(decision.get("type")), text(decision.get("message")), in_full(edited) if edited else "")
+    return ": ".join(part for part in parts if part)
