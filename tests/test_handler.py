@@ -338,6 +338,24 @@ def test_answer_of_a_ready_made_chain_is_its_text(
     assert [e["output_data"] for e in of_type(log, "session_end")] == [{"response": "soup"}]
 
 
+@pytest.mark.parametrize(("state", "answer"), [
+    ({"question": "q", "documents": ["leek"], "generation": "soup"}, "soup"),
+    ({"topic": "q", "report": "soup"}, "soup"),
+    *(({"topic": "q", "answer": "a draft", key: "soup"}, "soup")
+      for key in ("final_answer", "final_response", "final_output", "final_report")),
+    ({"final_answer": "", "answer": "soup"}, "soup"),
+    ({"report": None, "steps": 1}, '{"report":null,"steps":1}'),
+])  # fmt: skip
+def test_answer_of_a_graph_is_the_text_that_its_state_ends_with(
+    state: dict[str, Any], answer: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A graph returns its whole state: the answer is not the question, the documents or a draft in it."""
+    with handler.session():
+        RunnableLambda(lambda asked: state).invoke("q", {"callbacks": [handler]})
+
+    assert [e["output_data"] for e in of_type(log, "session_end")] == [{"response": answer}]
+
+
 def test_answer_of_a_graph_without_a_state_is_its_last_message(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

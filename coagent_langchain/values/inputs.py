@@ -24,7 +24,9 @@ from coagent_langchain.values.snapshot import Walk
 _TEXT_KEYS = ("input", "question", "query", "prompt", "user_input", "text")
 _MAX_SHOWN = 2_000  # entries of an object that is shown as text
 _MAX_STRING = 10_000  # characters of one string in it
-_ANSWER_KEYS = ("output", "answer", "result", "text", "response", "output_text")
+# By precedence: what a graph's state ends with may be beside its drafts. LangChain's chains use those in the middle.
+_ANSWER_KEYS = ("final_answer", "final_response", "final_output", "final_report", "output", "answer", "result", "text",
+                "response", "output_text", "generation", "report")  # fmt: skip
 
 
 def user_text(inputs: Any) -> str | None:
@@ -145,9 +147,9 @@ def answer_text(outputs: Any, limit: int) -> str | None:
             return _last_said(messages, limit, own.get("structured_response"))
         if role_of(own) == "assistant" and (said := joined(own.get("content"), "")):
             return said[:limit]
-        for key in _ANSWER_KEYS:
-            if issubclass(type(own.get(key)), str):
-                return str(own[key])[:limit]
+        told = [own[key] for key in _ANSWER_KEYS if issubclass(type(own.get(key)), str)]
+        if told:
+            return str(next(filter(None, told), ""))[:limit]
     elif is_message_object(outputs):
         return text_of(outputs)[:limit]
     elif issubclass(type(outputs), (list, tuple)) and any(
