@@ -641,10 +641,10 @@ def test_vector_in_a_documents_metadata_is_cut(log: MemoryDelivery, handler: Coa
 
 
 def test_tags_of_a_retriever_are_the_users_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The class names with which LangChain tags a vector store's retriever are left out: nobody filters by them."""
+    """The class names and numbers with which LangChain tags retrievers are left out: nobody filters by them."""
     retriever = InMemoryVectorStore.from_texts(["leek"], DeterministicFakeEmbedding(size=4)).as_retriever()
     retriever.invoke("q", {"callbacks": [handler]})
-    retriever.invoke("q", {"callbacks": [handler], "tags": ["mine"]})
+    retriever.invoke("q", {"callbacks": [handler], "tags": ["mine", "retriever_1"]})  # as in an `EnsembleRetriever`
 
     assert [entry["meta"].get("context") for entry in of_type(log, "tool_call")] == [None, {"tags": ["mine"]}]
 

@@ -29,8 +29,8 @@ _MAX_KNOWN = 1_000
 _OWN_TAGS = (_STEP_TAG, _BRANCH_TAG, _RETRY_TAG, "langsmith:", "langgraph:")
 _HISTORY_RUN = "check_sync_or_async"  # inside a `RunnableWithMessageHistory`
 _COLLECTIONS = (list, tuple, set, frozenset)
-# How a `RunnableBranch` numbers its parts; and what keeps a model's tokens out of LangGraph's stream.
-_CONTROL_TAG = re.compile(r"condition:\d+|branch:(?:\d+|default)|nostream")
+# How a `RunnableBranch` and an `EnsembleRetriever` number their parts; what keeps tokens out of LangGraph's stream.
+_CONTROL_TAG = re.compile(r"condition:\d+|branch:(?:\d+|default)|retriever_\d+|nostream")
 
 
 def name_of(kind: str, serialized: Any, kwargs: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str:

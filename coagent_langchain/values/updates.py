@@ -13,6 +13,7 @@ from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import JsonObject
 
 _MAX_VALUE = 10_000  # characters of one string in a value
+_STRUCTURED = "structured_response"  # which LangChain's agents clear with each response of their model that is none
 
 
 def updates_of(outputs: Any) -> list[Any]:
@@ -70,7 +71,7 @@ def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:
             for key, value in dict.items(update):
                 if key == "messages":
                     messages += value if isinstance(value, list) else messages_in(update)
-                else:
+                elif value is not None or key != _STRUCTURED:
                     values[str(snapshot(key))] = snapshot(value, _MAX_VALUE)
         elif _are_messages(update):
             messages += messages_in(update)
