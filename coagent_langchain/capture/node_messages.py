@@ -30,8 +30,8 @@ def note_model_message(root: Root, answer: Answer) -> None:
 
 def note_input_messages(root: Root, inputs: Any) -> None:
     """Note the assistant's messages in a graph's input, because nodes may return them with the rest of the state."""
-    given = dict.get(inputs if isinstance(inputs, dict) else fields_of(inputs), "messages")
-    if isinstance(given, list) and len(given) > 1:
+    given = messages_in(inputs if isinstance(inputs, dict) else fields_of(inputs))
+    if len(given) > 1:
         told = [message_dict(each) for each in given[-MAX_INPUT:] if role_of(each) == "assistant"]
         root.input_messages = frozenset(_key(each.get("content"), each.get("tool_calls")) for each in told)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from coagent_langchain.values import kinds
-from coagent_langchain.values.content import fields_of, is_message_object, tool_calls_of
+from coagent_langchain.values.content import fields_of, is_message_object, role_of, tool_calls_of
 from coagent_langchain.values.outcomes import is_command
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import JsonObject
@@ -46,12 +47,30 @@ def _as_dict(update: Any) -> Any:
 
 
 def messages_in(update: Any) -> list[Any]:
-    """The messages that an update adds; an update that is not a dict counts as the messages themselves."""
-    given = dict.get(update, "messages", []) if isinstance(update, dict) else update
+    """The messages that an update adds; an update that is not a dict counts as the messages themselves.
+
+    A graph may have several conversations: a list in which a model or a tool speaks is one, whatever its name.
+    """
+    if not isinstance(update, dict):
+        return _listed(update)
+    given = dict.get(update, "messages")
+    if len(update) == 1 and type(given) is list:
+        return given  # nearly always
+    known = [_listed(value) for key, value in dict.items(update) if key == "messages" or _is_conversation(value)]
+    return list(chain.from_iterable(known))
+
+
+def _listed(given: Any) -> list[Any]:
     if isinstance(given, list):
         return given
     given = _written(given)
     return given if isinstance(given, list) else [given]
+
+
+def _is_conversation(value: Any) -> bool:
+    if type(value) is not list or not all(map(is_message_object, value)):
+        return False
+    return any(role_of(each) in ("assistant", "tool") for each in value)
 
 
 def _written(value: Any) -> Any:
@@ -69,8 +88,8 @@ def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:
     for update in updates:
         if isinstance(update, dict):
             for key, value in dict.items(update):
-                if key == "messages":
-                    messages += value if isinstance(value, list) else messages_in(update)
+                if key == "messages" or _is_conversation(value):
+                    messages += _listed(value)
                 elif value is not None or key != _STRUCTURED:
                     values[str(snapshot(key))] = snapshot(value, _MAX_VALUE)
         elif _are_messages(update):

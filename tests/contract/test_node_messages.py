@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Annotated, Any
 
 import langgraph.types
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import before_model
-from langchain_core.messages import AIMessage, ChatMessage, RemoveMessage, ToolMessage
+from langchain_core.messages import AIMessage, ChatMessage, RemoveMessage, SystemMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -222,6 +223,42 @@ def test_history_that_an_agent_is_given_is_not_said_again(
     agent.invoke({"messages": [("user", "Lunch?"), ("ai", "soup"), ("user", "And then?")]}, config)
 
     assert node_messages(log) == []
+
+
+class TeamState(TypedDict, total=False):
+    """A state with a conversation for each role."""
+
+    messages: list[Any]
+    chef_messages: Annotated[list[Any], operator.add]
+    rules: list[Any]
+
+
+def test_conversations_of_any_name_are_messages(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Research graphs have one for each role: counted, not repeated, and a node's answer to a call is a tool's.
+
+    A list in which neither a model nor a tool speaks is in no other event for sure: it stays a value.
+    """
+
+    model, rules = chat(calls(("search", {"for": "soup"}, "c"))), [SystemMessage("Cook.")]
+    history = [AIMessage("Hi"), AIMessage("Ho")]
+
+    def look_up(state: TeamState) -> dict[str, Any]:
+        return {"chef_messages": [ToolMessage("leek", tool_call_id="c"), AIMessage("Enough.")], "messages": []}
+
+    graph = StateGraph(TeamState).add_node("ask", lambda _: {"chef_messages": [model.invoke("q")], "rules": rules})
+    graph = graph.add_node("look_up", look_up).add_node("all", lambda state: state).add_edge(START, "ask")
+    app = graph.add_edge("ask", "look_up").add_edge("look_up", "all").compile()
+    app.invoke({"chef_messages": history}, {"callbacks": [handler]})
+
+    exits = of_type(log, "component_exit")
+    assert [(e["meta"]["messages"], e.get("output_data")) for e in exits] == [
+        (1, {"rules": [{"role": "system", "content": "Cook."}]}),
+        (2, {"messages": [{"role": "assistant", "content": "Enough."}]}),
+        (5, {"rules": [{"role": "system", "content": "Cook."}]}),
+    ]
+    assert [(e["tool_response"]["tool_name"], e["meta"]["outcome"]) for e in of_type(log, "tool_response")] == [
+        ("search", "answered by node"),
+    ]
 
 
 def guard(state: MessagesState) -> dict[str, Any]:
