@@ -41,8 +41,8 @@ def asks_for(calls: Any) -> str:
 
 
 def in_full(call: JsonObject) -> str:
-    """A call with its arguments, `book_train(from: MAD, to: BCN)`."""
-    return f"{text(call.get('name'))}({arguments(call.get('args'))})"
+    """A call with its arguments, `book_train(from: MAD, to: BCN)`; LangChain's Agent Inbox calls its name `action`."""
+    return f"{text(call.get('name', call.get('action')))}({arguments(call.get('args'))})"
 
 
 def of_a_handler(result: Any) -> bool:

@@ -10,7 +10,7 @@ from coagent_langchain.server.presentation.values import listing, mapping, text
 
 TITLES = {"interrupted": "Asked", "resumed": "Answered", "unanswered": "Not answered"}  # by `meta.status`
 _QUESTIONS = ("question", "message", "prompt", "query", "text")
-_DECISIONS = ("approve", "edit", "reject", "respond")
+_DECISIONS = ("approve", "edit", "reject", "respond", "accept", "ignore", "response")  # the last three: Agent Inbox
 
 
 def question(value: Any) -> str:
@@ -24,22 +24,24 @@ def answer(value: Any) -> str:
 
 
 def asked(value: Any) -> str:
-    """An interrupt's question, or the calls that LangChain's `HumanInTheLoopMiddleware` asks about; "" if unknown.
+    """An interrupt's question, or the calls that it asks a human to approve; "" if unknown.
 
-    The middleware asks about all calls of a response at once, or about each by itself (`interrupt_mode="per_call"`).
+    LangChain's `HumanInTheLoopMiddleware` asks about all calls of a response at once, or about each by itself
+    (`interrupt_mode="per_call"`); its Agent Inbox takes a list of requests.
     """
     given = mapping(value)
-    requests = [given] if given.get("type") == "tool_approval" else listing(given.get("action_requests"))[:MOST]
-    calls = [in_full(mapping(each)) for each in requests]
+    requests = [given] if given.get("type") == "tool_approval" else listing(given.get("action_requests"))
+    requests = requests or [asking for each in listing(value) if (asking := mapping(each).get("action_request"))]
+    calls = [in_full(mapping(each)) for each in requests[:MOST]]
     words = next((found for name in _QUESTIONS if (found := text(given.get(name)))), "")
     return ", ".join(calls) or words
 
 
 def answered(value: Any) -> str:
-    """The decisions that answer LangChain's `HumanInTheLoopMiddleware`; "" if it is another answer."""
-    given = mapping(value)
-    decisions = [given] if given.get("type") in _DECISIONS else listing(given.get("decisions"))[:MOST]
-    return ", ".join(_decision(mapping(each)) for each in decisions)
+    """The decisions on the calls that were to be approved; "" if it is another answer."""
+    decisions = listing(mapping(value).get("decisions")) or listing(value) or [value]
+    known = [given for each in decisions if (given := mapping(each)).get("type") in _DECISIONS]
+    return ", ".join(map(_decision, known[:MOST])) if len(known) == len(decisions) else ""
 
 
 def exchange(asked: str, answered: str) -> str:
@@ -48,6 +50,6 @@ def exchange(asked: str, answered: str) -> str:
 
 
 def _decision(decision: dict[str, Any]) -> str:
-    edited = mapping(decision.get("edited_action"))
-    parts = (text(decision.get("type")), text(decision.get("message")), in_full(edited) if edited else "")
+    said, edited = decision.get("message", decision.get("args")), decision.get("edited_action", decision.get("args"))
+    parts = (text(decision.get("type")), text(said), in_full(edited) if isinstance(edited, dict) else "")
     return ": ".join(part for part in parts if part)
