@@ -422,11 +422,12 @@ def test_every_way_to_run_logs_the_same(way: str, log: MemoryDelivery, handler: 
     assert (response["response"], response["input_tokens"], response["output_tokens"]) == ("Hot soup", 10, 4)
 
 
+@pytest.mark.parametrize("given", [{}, {"messages": []}, {"messages": [], "notes": {}, "page": None}])
 def test_input_of_a_chain_that_takes_none_is_what_it_asks_the_model(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
+    given: dict[str, Any], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """An empty dict says nothing, but the template does."""
-    (ChatPromptTemplate.from_template("A soup, please") | chat("Leek")).invoke({}, {"callbacks": [handler]})
+    """An empty dict or state, as of a graph in which the assistant begins, says nothing, but the template does."""
+    (ChatPromptTemplate.from_template("A soup, please") | chat("Leek")).invoke(given, {"callbacks": [handler]})
 
     assert [e["prompt"] for e in of_type(log, "user_input")] == ["A soup, please"]
 

@@ -77,8 +77,11 @@ def _of_dict(inputs: dict[Any, Any]) -> str | None:
     if not own:
         return None
     messages = own.get("messages")
-    if issubclass(type(messages), (list, tuple)) and messages:
-        return _last_human(messages)
+    if issubclass(type(messages), (list, tuple)):
+        if messages:
+            return _last_human(messages)
+        if all(map(_is_empty, own.values())):  # the assistant begins the conversation
+            return None
     if messages is not None and (said := _last_human([messages])):  # LangGraph accepts a single one, too
         return said
     for key in _TEXT_KEYS:
@@ -90,6 +93,10 @@ def _of_dict(inputs: dict[Any, Any]) -> str | None:
         if issubclass(type(value), (str, list, tuple)) and value and not _is_media(key, value, own):
             return user_text(value)
     return as_json(own)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (type(value) in (str, list, tuple, dict) and not value)
 
 
 def _is_media(key: Any, value: Any, inputs: dict[Any, Any]) -> bool:
