@@ -129,6 +129,8 @@ class Connection:
             answer = session.send(request, timeout=self._timeout, allow_redirects=False, **environment)
         except (OSError, ValueError) as error:  # those of requests are OSErrors; a redirect may lead to no address
             return Reply(None, without_token(what_failed(error), self._token))
+        if answer.status_code < 200:
+            session.close()  # it reconnects: the response that should follow would be taken for that to the next one
         text = redirect(answer.headers["Location"]) if answer.is_redirect else answer.text
         if request.method == "POST" or answer.status_code >= 300:  # a successful read returns what was logged
             text = without_token(text, self._token)
@@ -147,6 +149,6 @@ class Connection:
 
 def _reason(reply: Reply) -> str:
     """Why a response is not usable, and what to do about it."""
-    if reply.status is not None and reply.status < 300:
+    if reply.status is not None and 200 <= reply.status < 300:
         return f"HTTP {reply.status}, but not JSON; is it a CoAgent server?"
     return reply.reason + hint(reply.status, reply.reason)

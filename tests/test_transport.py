@@ -25,7 +25,7 @@ from coagent_langchain.http import Reply
 from coagent_langchain.server import launch
 from coagent_langchain.wire import BATCH_BYTES
 from tests.delivery_parts import TOKEN, line
-from tests.faulty_server import Answer, FaultyServer
+from tests.faulty_server import Answer, FaultyServer, first
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 MATRIX = {
@@ -58,6 +58,16 @@ def test_connection_that_has_rested_is_not_used_again(monkeypatch: pytest.Monkey
     ports = [request.port for request in server.requests]
 
     assert [ports.index(port) for port in ports] == [0, 0, 0, 3, 3]
+
+
+def test_connection_is_not_used_again_after_an_informational_response() -> None:
+    """The response that follows a 102 or 103 would be taken for that to the next request, whose events were lost."""
+    with FaultyServer(first(1, Answer(103, b""))) as server:
+        transport = Transport(server.base_url)
+        statuses = [transport.post(b"[{}]").status for _ in range(3)]
+    ports = [request.port for request in server.requests]
+
+    assert (statuses, [ports.index(port) for port in ports]) == ([103, 200, 200], [0, 1, 1])
 
 
 def test_every_status_means_what_the_docs_say() -> None:

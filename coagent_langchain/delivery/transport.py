@@ -81,6 +81,8 @@ class Transport:
             finally:
                 answer.close()
                 self._used = time.monotonic()
+            if answer.status_code < 200:
+                self._hang_up()  # the response that should follow would be taken for that to the next request
         except self._failures as error:
             return Reply(None, without_token(what_failed(error), token))
         if answer.is_redirect:

@@ -101,6 +101,16 @@ def test_retries_that_are_no_number_are_refused_by_the_result(
     assert result.message in caplog.text
 
 
+def test_connection_is_not_used_again_after_an_informational_response() -> None:
+    """The response that follows a 102 or 103 would be taken for that to the next request."""
+    with FaultyServer(first(1, Answer(103, b""))) as server, patient(server.base_url) as client:
+        results = [client.log_info("s", "hello", max_retries=0) for _ in range(3)]
+    ports = [request.port for request in server.requests]
+
+    assert ([r.success for r in results], [ports.index(port) for port in ports]) == ([False, True, True], [0, 1, 1])
+    assert results[0].message.endswith(": HTTP 103: no reason given")
+
+
 def test_retry_after_is_obeyed() -> None:
     """The delay is as long as the server asks."""
     busy = Answer(429, headers={"Retry-After": "1"})
