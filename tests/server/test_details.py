@@ -287,15 +287,15 @@ def test_details_of_an_answer_name_the_tools_that_it_asks_for(calls: Any, parts:
 
 @pytest.mark.parametrize(("fields", "most", "title"), [
     ({"event_type": "llm_response",
-      "llm_response": {"tool_calls": {"calls": [{"name": "search", "args": {}}] * 50}}}, MAX_CALLS, "Tool calls"),
-    ({"event_type": "component_exit", "output_data": {"messages": [{"content": "Sorry."}] * 50}}, MAX_WORDS, "Says"),
-    ({"event_type": "info"} | {f"field_{number}": number for number in range(50)}, MAX_FIELDS, "Fields"),
+      "llm_response": {"tool_calls": {"calls": [{"name": "search", "args": {}}] * 41}}}, MAX_CALLS, "Tool calls"),
+    ({"event_type": "component_exit", "output_data": {"messages": [{"content": "Sorry."}] * 41}}, MAX_WORDS, "Says"),
+    ({"event_type": "info"} | {f"field_{number}": number for number in range(41)}, MAX_FIELDS, "Fields"),
 ])  # fmt: skip
 def test_details_say_how_much_they_leave_out(fields: dict[str, Any], most: int, title: str) -> None:
     """Tool calls of an answer, messages of a node, fields of a client's own."""
     last = of_entry(Value(fields, "1-1"))[: most + 1][most:]
 
-    assert [(part.title, part.content.striptags()) for part in last] == [(title, f"… {50 - most} more, see Raw")]
+    assert [(part.title, part.content.striptags()) for part in last] == [(title, f"… {41 - most} more, see Raw")]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_rest_of_a_long_text_is_fetched_from_its_place() -> None:
 
 
 def test_rest_of_a_long_answer_is_fetched_from_its_place_too() -> None:
-    """Of one as prose, as JSON, and of one that broke off."""
+    """Of one as prose, as JSON, and of one that broke off: 2,000 characters are shown."""
     long = "word " * 500
     place = ("7-3", ("llm_response", "response"))
     contents = [
@@ -58,6 +58,7 @@ def test_rest_of_a_long_answer_is_fetched_from_its_place_too() -> None:
         of_partial(Value({"output_data": {"partial_response": long}}, "7-3"))[0].content,
     ]
 
+    assert [content.count("word") for content in contents] == [400] * 3
     assert [buttons(content) for content in contents] == [
         [(f'data-more="7-3" data-path="[{path}]" data-from="2000"', "Show more of 2.5 kB")]
         for path in ('"llm_response","response"', '"llm_response","response","a"', '"output_data","partial_response"')

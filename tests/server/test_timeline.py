@@ -385,9 +385,13 @@ def test_of_the_attempts_of_a_call_the_last_one_counts(
 
 
 def test_tool_that_says_that_it_failed_is_a_failure() -> None:
-    """Unlike a node, it has a result of its own, whatever an agent inside it recovered from."""
+    """Unlike a node, it has a result of its own, whatever an agent inside it recovered from.
+
+    Also if it was an attempt, and the one before it is in another prompt.
+    """
     story = Story("s").ask("hello")
     tool = story.tool_call("agent", {}, "c1")
+    story.entries[-1]["meta"]["attempt"] = 2
     info = {"error_id": "e-1", "error_type": "ConnectionError", "error_message": "net"}
     story.log("error", 2, story.call("hello", parent=tool), tool, error_info=info)
     story.log("recovery", 2, story.root, error_info={"error_id": "e-1"})
@@ -438,7 +442,10 @@ def test_prompt_that_another_process_continues_has_the_turns_of_both() -> None:
 
 
 def test_turns_and_errors_of_a_prompt_are_those_of_all_that_is_below_it() -> None:
-    """Including a sub-agent's turns; an error counts once, as in the session's `errors`, whatever it ended."""
+    """Including a sub-agent's turns, and one of which only a tool is logged.
+
+    An error counts once, as in the session's `errors`, whatever it ended.
+    """
     story = Story("s").ask("hello")
     node = story.enter("tools")
     tool = story.tool_call("agent", {}, "c1", node)
@@ -448,9 +455,10 @@ def test_turns_and_errors_of_a_prompt_are_those_of_all_that_is_below_it() -> Non
     story.log("error", 2, run, tool, error_info=info)
     story.log("tool_response", 0, tool, node, tool_response={"tool_name": "agent", "success": False})
     story.log("component_exit", 0, node, story.root, meta={"outcome": "error"})
+    story.tool("map", {}, "here", 5, "c2", turn=3)
     prompt, *_ = rows(timeline(story.entries), T0)
 
-    assert prompt[4] == "2 turns · 1 error"
+    assert prompt[4] == "3 turns · 1 error"
 
 
 @pytest.mark.parametrize(("first", "second", "status", "words"), [
