@@ -31,8 +31,9 @@ def test_headings_stand_below_those_of_the_page() -> None:
 
 def test_heading_is_one_level_below_the_one_that_it_belongs_to() -> None:
     """Whatever level a response begins with, and whichever it skips."""
-    assert str(prose("### a\n##### b\n#### c\n# d\n### e")) == (
-        '<h4 dir="auto">a</h4><h5 dir="auto">b</h5><h5 dir="auto">c</h5><h4 dir="auto">d</h4><h5 dir="auto">e</h5>'
+    assert str(prose("### a\n##### b\n#### c\n# d\n### e\n### f")) == (
+        '<h4 dir="auto">a</h4><h5 dir="auto">b</h5><h5 dir="auto">c</h5>'
+        '<h4 dir="auto">d</h4><h5 dir="auto">e</h5><h5 dir="auto">f</h5>'
     )
 
 
