@@ -98,13 +98,15 @@ def test_markdown_has_all_content_once(kind: str, fields: dict[str, Any], blocks
     ([TOOL], ["Message", TOOL, "To the model", "Rome?"]),
 ])  # fmt: skip
 def test_markdown_has_the_prompt_at_its_place_too(history: list[Any], blocks: list[Any]) -> None:
-    """Once, among the messages."""
+    """Once, among the messages; then what else the call has."""
     story = Story("s")
     story.call("Rome?", history=history)
-    text = "".join(transcript.entries([orjson.dumps(story.entries[0])])).partition("**llm_call**")[0]
+    text = "".join(transcript.entries([orjson.dumps(story.entries[0])]))
     read = re.findall(r"\*\*(.*?)\*\*\n\n```(json)?\n(.*?)\n```", text, re.DOTALL)
 
-    assert [value for title, kind, body in read for value in (title, orjson.loads(body) if kind else body)] == blocks
+    assert [value for title, kind, body in read for value in (title, orjson.loads(body) if kind else body)] == [
+        *blocks, "llm_call", {"issuer": "agent"},
+    ]  # fmt: skip
 
 
 def test_markdown_has_no_link_or_image_but_in_blocks() -> None:
