@@ -49,7 +49,7 @@ def _svg(bars: list[Row]) -> str:
     """Draw the rows, with time from the start of each prompt, as in the viewer: gaps between prompts take no room."""
     if not bars:
         return ""
-    span = max(1, *((bar.end or bar.last or bar.start) - start for _, bar, _, start in bars))
+    span = max(1, *((bar.end or bar.last) - start for _, bar, _, start in bars))
     rows = "".join(_row(number, *row, span) for number, row in enumerate(bars))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {len(bars) * ROW}" width="100%" '
@@ -62,7 +62,7 @@ def _row(number: int, depth: int, bar: Bar, told: str, start: int, span: int) ->
 
     scale = (WIDTH - LABELS - 120) / span
     left = LABELS + (bar.start - start) * scale
-    width = max(((bar.end or bar.last or bar.start) - bar.start) * scale, 2)
+    width = max(((bar.end or bar.last) - bar.start) * scale, 2)
     used = tokens(bar.input, bar.output) if bar.kind == "model" else ""
     took = " · ".join(part for part in (duration(bar.duration), used) if part)
     label = " ".join(part for part in (_name(bar), told, bar.note if bar.kind != "prompt" else "") if part)

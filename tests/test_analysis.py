@@ -234,7 +234,7 @@ def test_tables_of_several_sessions_together_can_be_sorted_by_tokens() -> None:
 
 
 def test_picture_is_a_waterfall_and_text_stays_text(client: CoagentClient, trip: str) -> None:
-    """There is one row for each bar, and logged text is never markup."""
+    """There is one row of 24 pixels for each bar, and logged text is never markup."""
     html = client.session(trip)._repr_html_()
     picture = ET.fromstring(html[html.index("<svg") : html.index("</svg>") + 6])
     bars = picture.findall(".//{*}rect")
@@ -242,6 +242,7 @@ def test_picture_is_a_waterfall_and_text_stays_text(client: CoagentClient, trip:
 
     assert [tag for tag in ("<script>", "<b>Plan", "<i>") if tag in html] == []
     assert labels == ["1. <b>Plan</b> a trip", "Turn 1", "m-1", "<script>"]
+    assert picture.attrib["viewBox"] == "0 0 960 96"
     assert [round(float(bar.attrib["width"])) for bar in bars][2:] == [135, 135]
 
 
