@@ -127,6 +127,8 @@ TEXT, SCAN = {"type": "text", "text": "Two rows"}, {"type": "image", "base64": {
     ({"output": "Two rows"}, "Two rows", "Result Two rows"),
     ({"output": "Two rows", "artifact": {"rows": [3]}}, "Two rows", "Result Two rows Artifact rows: 1 item 0: 3"),
     ({"output": "Moved", "command": {"goto": "bob"}}, "Moved", "Result Moved Command goto: bob"),
+    ({"output": "Moved", "artifact": 3, "command": {"goto": "bob"}}, "Moved",
+     "Result Moved Artifact 3 Command goto: bob"),
     ({"output": [TEXT, SCAN]}, "Two rows · image/png · 2.0 kB", "image/png · 2.0 kB"),
     ({"output": [SCAN]}, "image/png · 2.0 kB", "image/png · 2.0 kB"),
     ({"output": [{"type": "json"}]}, '[{"type":"json"}]', "Result 0: type: json"),

@@ -216,11 +216,11 @@ def test_failure_that_was_handled_is_recovered_whatever_is_logged_first(order: t
     ]
 
 
-@pytest.mark.parametrize("cost", [-0.25, 0.5, 2e9])
-def test_cost_of_a_prompt_is_that_of_its_session(cost: float) -> None:
-    """Whatever a client reports, such as a credit, is added up by one rule."""
+@pytest.mark.parametrize("cost", [-0.25, 0.5, 2e9, None])
+def test_cost_of_a_prompt_is_that_of_its_session(cost: float | None) -> None:
+    """Whatever a client reports, such as a credit, is added up by one rule; a row shows none for 0."""
     story = Story("s").ask("hi")
     story.model("hi", "hello", 5, (1, 1))
     story.entries[-1]["performance_metrics"] = {"cost": cost}
 
-    assert (rows(timeline(story.entries), T0)[0][10], roll_up(story.entries)[0].cost) == (cost, cost)
+    assert (rows(timeline(story.entries), T0)[0][10], roll_up(story.entries)[0].cost) == (cost or 0, cost)
