@@ -36,9 +36,11 @@ def test_invisible_characters_are_shown() -> None:
 
 @pytest.mark.parametrize(("parameters", "line"), [
     ({"city": "Rome", "unit": None, "days": [1, 2]}, "city: Rome, unit: , days: [1,2]"), ({}, ""), ("text", ""),
+    ({"found": "x" * 81, "task": "y" * 80, "why": "z" * 25, "agent": "c" * 24},
+     f"agent: {'c' * 24}, task: {'y' * 80}, why: {'z' * 25}, found:…"),
 ])  # fmt: skip
 def test_arguments_are_a_line(parameters: Any, line: str) -> None:
-    """Texts as they are, other values as JSON, and nothing for null."""
+    """Texts as they are, other values as JSON, and nothing for null; the long ones at the end, where a row cuts."""
     assert arguments(parameters) == line
 
 

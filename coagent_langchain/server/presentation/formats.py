@@ -21,6 +21,7 @@ _INVISIBLE = re.compile(
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
 MOST = 80  # values that one line is made of: more than fit, so that it ends in `…` if any are left out
+_LENGTHS = (24, 80)  # of a name or number, and of a sentence: longer arguments come after them
 Number = TypeVar("Number", int, float)
 _UNITS = (("M", 1e6), ("B", 1e9), ("T", 1e12))
 
@@ -57,9 +58,10 @@ def leading(tags: list[str], room: int = 21) -> list[str]:
 
 
 def arguments(parameters: Any) -> str:
-    """The arguments of a call on one line: `from: MAD, to: BCN`."""
-    pairs = list(mapping(parameters).items())[:MOST]
-    return preview(", ".join(f"{key[:40]}: {brief(value)}" for key, value in pairs))
+    """The arguments of a call on one line: `from: MAD, to: BCN`; long ones last, so that they displace no short one."""
+    pairs = [(key[:40], brief(value)) for key, value in list(mapping(parameters).items())[:MOST]]
+    pairs.sort(key=lambda pair: sum(len(pair[1]) > length for length in _LENGTHS))
+    return preview(", ".join(f"{key}: {value}" for key, value in pairs))
 
 
 def duration(ms: float | None) -> str:
