@@ -101,7 +101,9 @@ class Connection:
             status = reply.status
             if self._debug:
                 logger.debug("%s %s: %s (try %d)", method, path, status or reply.body, attempt + 1)
-            if status is not None and status < 300:
+            if _succeeded(status):
+                if method == "POST" and not reply.body.strip():  # e.g. 204: stored, as for delivery
+                    return None, ""
                 with contextlib.suppress(ValueError):
                     return orjson.loads(reply.body), reply.body
             pause = max(backoff(attempt, self._backoff), min(reply.wait, MAX_BACKOFF_S))
@@ -147,8 +149,12 @@ class Connection:
             return self._session
 
 
+def _succeeded(status: int | None) -> bool:
+    return status is not None and 200 <= status < 300
+
+
 def _reason(reply: Reply) -> str:
     """Why a response is not usable, and what to do about it."""
-    if reply.status is not None and 200 <= reply.status < 300:
+    if _succeeded(reply.status):
         return f"HTTP {reply.status}, but not JSON; is it a CoAgent server?"
     return reply.reason + hint(reply.status, reply.reason)

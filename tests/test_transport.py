@@ -88,6 +88,7 @@ def test_every_status_means_what_the_docs_say() -> None:
     [
         ('{"success": true}', Meaning.STORED),
         ("", Meaning.STORED),
+        ("null", Meaning.STORED),
         ('{"success": false, "message": "no"}', Meaning.REFUSED),
         ('{"success": true, "errors": [{"index": 1, "message": "bad"}]}', Meaning.REFUSED),
         ('{"success": true, "errors": 1}', Meaning.STORED),

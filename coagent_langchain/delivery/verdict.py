@@ -77,7 +77,7 @@ def judge(reply: Reply, count: int) -> Verdict:
 
 def _judge_success(reply: Reply, count: int) -> Verdict:
     answer, reason = reply.answer, reply.reason
-    if reply.body.strip() and answer is None:
+    if answer is None and reply.body.strip() not in ("", "null"):  # FastAPI's `null` for a function without a result
         return Verdict(Meaning.PAUSE, f"{_NOT_OURS}: {reason}", status=reply.status)
     refused = _named(answer, count)
     if refused or (isinstance(answer, dict) and answer.get("success") is False):

@@ -16,7 +16,7 @@ from coagent_langchain.events import LogEntry
 from coagent_langchain.server.running import Running
 from tests.client.samples import published
 from tests.fakes import chat
-from tests.faulty_server import FaultyServer, answering
+from tests.faulty_server import Answer, FaultyServer, answering
 
 
 def without_ids(entry: dict[str, Any]) -> dict[str, Any]:
@@ -313,6 +313,15 @@ def test_answer_says_what_became_of_the_event(answer: object, success: bool, mes
         result = client.log_info("s", "hello")
 
     assert (result.success, result.message) == (success, message)
+
+
+@pytest.mark.parametrize("answer", [Answer(204, b""), Answer(200, b""), Answer(200, b"null")])
+def test_success_that_says_nothing_is_a_success(answer: Answer) -> None:
+    """Delivery takes it as one, too; a server of the application's own may answer so."""
+    with FaultyServer(lambda request: answer) as server, CoagentClient(server.base_url) as client:
+        results = client.log_info("s", "hello"), client.store_logs([{"session_id": "s"}] * 2)
+
+    assert [(r.success, r.message) for r in results] == [(True, "stored"), (True, "2 log entries stored")]
 
 
 def test_session_of_a_client_claims_no_totals(server: Running) -> None:
