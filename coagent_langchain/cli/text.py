@@ -71,8 +71,10 @@ def argument(check: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def paint(text: str, *styles: str) -> str:
-    """`text` in colour if stdout is a terminal and `NO_COLOR` is not set."""
+    """`text` in colour if stdout is a terminal with colours (Emacs's is `dumb`) and `NO_COLOR` is not set."""
     if not text or not styles or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    if os.environ.get("TERM") == "dumb":
         return text
     return f"\033[{';'.join(CODES[style] for style in styles)}m{text}\033[0m"
 

@@ -250,14 +250,14 @@ def terminal(base_url: str, *arguments: str, **environ: str) -> str:
 
 
 def test_colours_in_a_terminal_only(base_url: str) -> None:
-    """Errors are red in a terminal; with NO_COLOR, there is only text."""
+    """Errors are red in a terminal; with NO_COLOR, or in a terminal that shows no colours, there is only text."""
     coloured, plain = terminal(base_url, "show", "trip"), terminal(base_url, "show", "trip", NO_COLOR="1")
-    followed = terminal(base_url, "show", "trip", "--follow")
+    dumb, followed = terminal(base_url, "show", "trip", TERM="dumb"), terminal(base_url, "show", "trip", "--follow")
 
     assert re.findall(r"\x1b\[31m(\w[\w ]*)", coloured) == ["failed", "1 error", "trains", "TrainError"]
     assert re.findall(r"\x1b\[31m(\w[\w ]*)", followed) == ["trains strike ", "TrainError strike"]
     assert "\x1b" not in plain
-    assert re.sub("\x1b\\[[0-9;]*m", "", coloured) == plain
+    assert [re.sub("\x1b\\[[0-9;]*m", "", coloured), dumb] == [plain, plain]
 
 
 def test_id_for_a_program_commands_no_terminal(own: CoagentClient) -> None:
