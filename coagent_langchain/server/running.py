@@ -156,7 +156,7 @@ def listen(host: str, port: int) -> socket.socket:
     """Open a listening socket.
 
     Raises:
-        ConfigurationError: the port is taken, or the host is not an address of this machine.
+        ConfigurationError: the port is taken or is not one, or the host is not an address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # with an explicit protocol: otherwise asyncio leaves Nagle's algorithm on, and responses wait 40 ms for an ACK
@@ -165,7 +165,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         sock.bind((host, port))
         sock.listen(128)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError) as error:
         sock.close()
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}{_advice(error, port)}") from error

@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -42,6 +43,13 @@ def test_host_that_is_none_of_ours_is_named(host: str) -> None:
 
     assert fault.startswith(f"cannot listen on {host}:3006: ")
     assert advice == "host must be a name or an address of this machine"
+
+
+@pytest.mark.parametrize("port", [-1, 65536, "3000"])
+def test_port_that_is_none_is_named(port: Any) -> None:
+    """A variable's value, for example, is a string."""
+    with pytest.raises(ConfigurationError, match=rf"^cannot listen on 127.0.0.1:{port}: "):
+        server.launch(port=port)
 
 
 def test_wrong_store_is_told_before_a_taken_port() -> None:
