@@ -94,8 +94,8 @@ class CoagentClient(EventLog):
     def store_logs(self, entries: Iterable[Entry], max_retries: int | None = None) -> LogResult:
         """Store many entries, in as few requests as possible.
 
-        If some entries are invalid, the others are stored, and the result's `errors` names the invalid ones by their
-        index in `entries`.
+        If some entries are invalid, this package's server stores the others, and the result's `errors` names the
+        invalid ones by their index in `entries`. Another server may refuse a whole request.
 
         Parameters:
             entries: each as for `store_log`.
