@@ -217,16 +217,18 @@ def test_details_without_content_say_so(running: Running) -> None:
     story.log("user_input", meta={"content": "not captured"})
     story.log("tool_call", 1, tool_call={"tool_name": "weather"}, meta={"content": "not captured"})
     story.log("info", output_data={"message": "hello"})
+    story.log("info", meta={"message": "hello"})
     log(running, story.entries)
-    told = [get(running, f"/view/detail/=s?e={T0}-{number}").text for number in (1, 3, 4, 5, 6)]
+    told = [get(running, f"/view/detail/=s?e={T0}-{number}").text for number in (1, 3, 4, 5, 6, 7)]
+    empty = ["Only names, numbers, times and metadata are logged." in each for each in told]
 
-    assert ["Only names, numbers and times are logged." in each for each in told] == [True, True, True, True, False]
+    assert empty == [True, True, True, True, False, False]
 
 
 @pytest.mark.parametrize(("outcome", "told"), [
     (None, "Until it ends, only names, numbers and times are logged."),
     ("interrupted", "It was interrupted before it returned anything."),
-    ("unknown", "Only names, numbers and times are logged."),
+    ("unknown", "Only names, numbers, times and metadata are logged."),
 ])  # fmt: skip
 def test_details_of_a_node_that_did_not_finish_say_why_they_are_empty(
     running: Running, outcome: str | None, told: str
@@ -246,7 +248,7 @@ def test_details_of_a_node_that_did_not_finish_say_why_they_are_empty(
     (1, 0, "Messages 1 message returned; those of models and tools have rows of their own"),
     (6, 1, "Messages 6 messages returned; those of models and tools have rows of their own"),
     (1, 1, "Says It is 1."),
-    (None, 0, "Only names, numbers and times are logged."),
+    (None, 0, "Only names, numbers, times and metadata are logged."),
 ])  # fmt: skip
 def test_details_of_a_node_tell_that_it_returned_messages(
     running: Running, number: int | None, own: int, told: str

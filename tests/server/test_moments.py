@@ -68,6 +68,18 @@ def test_long_name_is_cut() -> None:
     assert (node.name, node.who, other.note) == ("x" * 120,) * 3
 
 
+@pytest.mark.parametrize(("fields", "note"), [
+    ({"output_data": {"message": "disk full"}, "meta": {"message": "x"}}, "disk full"),
+    ({"meta": {"message": "disk full", "code": 28}}, "disk full"),
+    ({"custom_metadata": {"message": "disk full"}}, "disk full"), ({"message": "disk full"}, "disk full"),
+    ({"warning": {"message": "disk full"}}, 'warning: {"message":"disk full"}'),
+    ({"disk": "full", "free": 0, "meta": {"code": 28}}, "disk: full, free: 0"), ({"meta": {"code": 28}}, ""),
+])  # fmt: skip
+def test_log_event_of_any_client_says_what_it_is_about(fields: dict[str, Any], note: str) -> None:
+    """The format does not define where its words are; the metadata's other fields are in the details."""
+    assert moment("warning", **fields).note == note
+
+
 def test_retriever_is_told_from_a_tool() -> None:
     """By the call, whatever its response says."""
     story = Story("s").ask("Soup?")

@@ -85,6 +85,8 @@ def test_markdown_says_why_an_answer_has_no_text(response: dict[str, Any], meta:
     ("user_input", {"input_data": {"prompt": "Rome?"}}, ["input_data"]),
     ("routing", {"routing_type": "transfer", "target_component": {"name": "b"}}, ["target_component", "routing_type"]),
     ("info", {"message": "on its way", "meta": {"a": 1}}, ["message"]),
+    ("info", {"meta": {"message": "on its way"}}, ["Message"]),
+    ("info", {"output_data": {"message": "on its way"}}, ["output_data"]),
 ])  # fmt: skip
 def test_markdown_has_all_content_once(kind: str, fields: dict[str, Any], blocks: list[str]) -> None:
     """Including fields that other clients add; a prompt that is logged in two places is shown once."""

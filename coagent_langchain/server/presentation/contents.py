@@ -8,7 +8,7 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from coagent_langchain.server.presentation import formats
-from coagent_langchain.server.presentation.entries import asks_for, prompt_of, unsaid
+from coagent_langchain.server.presentation.entries import METADATA, asks_for, message_of, prompt_of, unsaid
 from coagent_langchain.server.presentation.jsonview import tree
 from coagent_langchain.server.presentation.oversight import TITLES
 from coagent_langchain.server.presentation.parts import (
@@ -33,7 +33,6 @@ LATEST = 10  # messages of a call shown in the pane, besides the prompt's: few, 
 EARLIER = 200  # further messages that one click loads
 MAX_CALLS = 20  # tool calls of an answer
 MAX_FIELDS = 40  # fields that no reader knows
-METADATA = ("meta", "custom_metadata", "conversation_context", "graph_context", "agent_stack")
 
 
 def of_entry(entry: Value) -> list[Part]:
@@ -213,10 +212,10 @@ def _more(entry: Value, *told: str) -> list[Part]:
 
 def _generic(entry: Value) -> list[Part]:
     """Everything in the entry besides envelope and metadata, a message first."""
-    parts, message = [], entry.at("output_data", "message")
-    if isinstance(message.value, str):
+    parts, message = [], message_of(entry)
+    if message.text:
         parts.append(of_text("Message", message))
-        entry = _but(entry, "output_data", "message")
+        entry = _but(entry, "output_data", "message") if "output_data" in message.path else entry
     rest = [name for name in entry.value if name not in (*ENVELOPE, *METADATA) and entry.value[name] is not None]
     parts += [
         of_value(formats.preview(name, 80).replace("_", " ").capitalize(), entry.at(name)) for name in rest[:MAX_FIELDS]

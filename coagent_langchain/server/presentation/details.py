@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.bars import Bar, causes
-from coagent_langchain.server.presentation.contents import METADATA, of_entry
+from coagent_langchain.server.presentation.contents import of_entry
+from coagent_langchain.server.presentation.entries import METADATA
 from coagent_langchain.server.presentation.jsonview import pretty, shown, tree
 from coagent_langchain.server.presentation.moments import Moment, shorten
 from coagent_langchain.server.presentation.parts import Part, of_stack
@@ -60,7 +61,7 @@ class Detail:
             return "Until it ends, only names, numbers and times are logged."
         if self.icon == "component" and self.status in _STOPPED:
             return f"It was {self.status} before it returned anything."
-        return "Only names, numbers and times are logged."
+        return "Only names, numbers, times and metadata are logged."
 
 
 def ref_of(entry: Entry) -> str:

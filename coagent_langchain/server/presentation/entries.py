@@ -11,12 +11,19 @@ from coagent_langchain.server.presentation.values import Value, listing, mapping
 from coagent_langchain.wire import JsonObject
 
 MAX_REASON = 60  # characters of a finish reason
+METADATA = ("meta", "custom_metadata", "conversation_context", "graph_context", "agent_stack")
 
 
 def prompt_of(entry: Value) -> Value:
     """The prompt: CoAgent's own client writes it to both places, others to one."""
     asked = entry.at("prompt")
     return asked if asked.text else entry.at("input_data", "prompt")
+
+
+def message_of(entry: Value) -> Value:
+    """The words of a log event: ours are in `output_data`, those of other clients perhaps among the metadata."""
+    found = (entry.at(field, "message") for field in ("output_data", "meta", "custom_metadata"))
+    return next((message for message in found if message.text), Value(None))
 
 
 def own_words(entry: JsonObject) -> list[str]:

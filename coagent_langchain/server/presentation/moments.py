@@ -9,13 +9,22 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.presentation.blocks import joined
-from coagent_langchain.server.presentation.entries import asks_for, of_a_handler, own_words, prompt_of, unsaid, withheld
+from coagent_langchain.server.presentation.entries import (
+    METADATA,
+    asks_for,
+    message_of,
+    of_a_handler,
+    own_words,
+    prompt_of,
+    unsaid,
+    withheld,
+)
 from coagent_langchain.server.presentation.formats import arguments, brief, preview, visible
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.oversight import answer, question
 from coagent_langchain.server.presentation.values import Value, listing, mapping, text, whole
 from coagent_langchain.texts import counted
-from coagent_langchain.wire import JsonObject
+from coagent_langchain.wire import ENVELOPE, JsonObject
 
 MAX_NAME = 120  # characters of a name in a row
 NOT_RUN = "not run"  # outcome of a call that got an error without its tool running, so the tool did not fail
@@ -229,7 +238,7 @@ def _session_end(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
 
 def _other(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     target = visible(text(mapping(entry.get("target_component")).get("name"))[:MAX_NAME])
-    message = text(mapping(entry.get("output_data")).get("message"))
+    message = message_of(Value(entry)).text
     made.who = made.who or text(meta.get("logger"))
     made.name = made.type.replace("_", " ").capitalize()
     said = "" if target and made.type == "routing" else preview(message) or _rest(entry)
@@ -262,7 +271,8 @@ def _rest(entry: JsonObject) -> str:
     fields = ("message", "routing_type", "consensus_info", "test_result", "performance_metrics", "output_data",
               "input_data", "prompt")  # fmt: skip
     value = next((entry[field] for field in fields if entry.get(field)), None)
-    return arguments(value) or brief(value)
+    own = {name: entry[name] for name in entry if name not in (*ENVELOPE, *METADATA, *fields, "target_component")}
+    return arguments(value) or brief(value) or arguments(own)
 
 
 def _known(value: Any) -> int | None:

@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.presentation import formats
-from coagent_langchain.server.presentation.contents import METADATA
-from coagent_langchain.server.presentation.entries import unsaid
+from coagent_langchain.server.presentation.entries import METADATA, message_of, unsaid
 from coagent_langchain.server.presentation.formats import visible
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.jsonview import pretty
@@ -64,6 +63,9 @@ def section(fields: JsonObject, moment: Moment) -> str:
     prompt = text(fields.get("prompt"))
     if prompt and not fields.get("llm_call"):  # a model call has it among its messages
         made.append(_block("Prompt", prompt))
+    message = message_of(Value(fields))
+    if message.text and "output_data" not in message.path:
+        made.append(_block("Message", message.text))
     others = [name for name in fields if name not in (*ENVELOPE, *METADATA, *FIELDS, "prompt")]
     for name in (*FIELDS, *others):
         if fields.get(name) and fields[name] != {"prompt": prompt}:  # the `input_data` of a `user_input` repeats it
