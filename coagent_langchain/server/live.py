@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from coagent_langchain.server.lookups import store_of
 from coagent_langchain.server.store import Unavailable
@@ -27,13 +28,29 @@ async def stream(request: Request) -> Response:
         return Response("too many live views", 503, {"Retry-After": "10"})
     if request.method == "HEAD":
         return Response(media_type="text/event-stream")
-    return StreamingResponse(_news(request, seen), headers=_UNBUFFERED, media_type="text/event-stream")
+    return _Stream(request, seen)
+
+
+class _Stream(StreamingResponse):
+    """Counts as live from its admission on: after a restart, all pages connect again at once.
+
+    It counts until its own end, not its generator's: one that has not begun when its client leaves never ends.
+    """
+
+    def __init__(self, request: Request, seen: int) -> None:
+        super().__init__(_news(request, seen), headers=_UNBUFFERED, media_type="text/event-stream")
+        self._clients: set[_Stream] = request.app.state.live
+        self._clients.add(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._clients.discard(self)
 
 
 async def _news(request: Request, seen: int) -> AsyncIterator[str]:
     store, session_id = store_of(request), request.query_params.get("session")
-    clients: set[Request] = request.app.state.live
-    clients.add(request)  # here, because a stream that has not begun when its client leaves has no end either
     try:
         yield f"retry: 2000\nid: {seen}\n\n"
         quiet = 0.0
@@ -51,8 +68,6 @@ async def _news(request: Request, seen: int) -> AsyncIterator[str]:
                 yield ": still here\n\n"
     except Unavailable:  # the page connects again, and is told why it cannot
         return
-    finally:
-        clients.discard(request)
 
 
 routes: list[BaseRoute] = [Route("/view/live", stream)]

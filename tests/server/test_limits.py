@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import sqlite3
 import subprocess
 import sys
 import threading
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +18,7 @@ import requests
 from starlette.exceptions import HTTPException
 
 from coagent_langchain import server
-from coagent_langchain.server import api, filters, fragments, intake, timelines
+from coagent_langchain.server import api, filters, fragments, intake, live, timelines
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store, database, index
@@ -176,6 +179,18 @@ def test_server_waits_for_the_rest_of_a_body_for_a_while(running: Running, monke
     gone.close()
 
     assert status == 408
+
+
+def test_no_more_pages_are_live_than_the_limit(running: Running) -> None:
+    """Also if all of them connect at the same moment, as after a restart."""
+    address = urlsplit(running.url)
+    with ExitStack() as stack:
+        pages = [stack.enter_context(socket.create_connection((address.hostname, address.port), 10)) for _ in range(90)]
+        for page in pages:
+            page.sendall(b"GET /view/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answered = Counter(page.recv(12) for page in pages)
+
+    assert answered == {b"HTTP/1.1 200": live.MAX_CLIENTS, b"HTTP/1.1 503": 90 - live.MAX_CLIENTS}
 
 
 @pytest.mark.parametrize(("behind", "indexed"), [(0, False), (2 * index.MAX_LAG, True)])
