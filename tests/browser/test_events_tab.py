@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from coagent_langchain.wire import now_ms
+from coagent_langchain.wire import MAX_TIMESTAMP, now_ms
 from tests.browser.conftest import Post
 from tests.browser.pages import PATH, TRIP, follow, visit
-from tests.server import sessions
+from tests.server import samples, sessions
 from tests.server.drawing import oversight
 from tests.server.story import Story
 
@@ -102,6 +102,14 @@ def test_head_of_the_events_scrolls_sideways_with_the_rows(page: Page, post: Pos
 
     assert head[0][0] == 16 - 150
     assert row == head
+
+
+def test_events_of_the_last_moment_are_listed(page: Page, post: Post) -> None:
+    """Browsers know no time that late."""
+    post([samples.entry(timestamp=MAX_TIMESTAMP, event_type="info", output_data={"message": "too late"})])
+    visit(page, "/sessions/s?tab=events")
+
+    expect(page.locator("#events .row[data-index='0']")).to_contain_text("too late")
 
 
 def test_types_of_events_that_come_can_be_chosen(page: Page, post: Post) -> None:

@@ -55,7 +55,7 @@ const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeS
 const precise = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
 
 /** "14:04:18.219". */
-export const clock = (ms) => precise.format(ms);
+export const clock = (ms) => precise.format(Math.min(ms, 864e13)); // the latest time that a browser knows
 
 /** "2 min. ago"; after a day "Nov 26, 15:10", which tells since when something happens. */
 export function ago(ms) {
