@@ -72,6 +72,23 @@ def test_link_opens_the_event_in_the_tab_that_it_names(
     expect(page.locator(f"#tab-{tab}")).to_have_attribute("aria-selected", "true")
 
 
+@pytest.mark.parametrize(("tab", "text"), [("timeline", "#detail .bad"), ("conversation", ".said.failed .text")])
+def test_message_of_an_error_keeps_its_columns(page: Page, post: Post, tab: str, text: str) -> None:
+    """Many point at a place in the line above: both lines are as wide."""
+    story = Story("s").ask("Sum up")
+    story.log("error", error_info={"error_type": "Sql", "error_message": f"{'i' * 40}\n{'W' * 40}"})
+    post(story.entries)
+    visit(page, f"/sessions/s?tab={tab}&event={story.entries[-1]['event_id']}")
+    first, second = page.locator(text).evaluate("""box => {
+        const words = document.createTreeWalker(box, NodeFilter.SHOW_TEXT), range = document.createRange();
+        while (words.nextNode()) { if (words.currentNode.data.includes("W")) break; }
+        const line = words.currentNode, at = line.data.indexOf("W");
+        return [[at - 41, at - 1], [at, at + 40]].map(([from, to]) => {
+            range.setStart(line, from); range.setEnd(line, to); return range.getBoundingClientRect().width; }); }""")
+
+    assert first == pytest.approx(second, abs=1)
+
+
 @pytest.mark.parametrize(("tab", "place"), [("timeline", "#detail"), ("conversation", ".conversation")])
 def test_long_name_of_an_error_makes_nothing_wider(page: Page, post: Post, tab: str, place: str) -> None:
     """On a phone the class name with its module is wider than the page; the message below it still wraps."""
