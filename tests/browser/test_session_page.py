@@ -166,12 +166,31 @@ def test_axis_has_room_beside_the_details(page: Page, post: Post, width: int, co
     expect(page.locator("#axis text")).to_have_text(["0", "5 s", "10 s"])
 
 
-@pytest.mark.parametrize(("width", "whole"), [(1400, True), (390, False)])
-def test_turns_of_a_prompt_are_whole_or_not_there(page: Page, post: Post, width: int, whole: bool) -> None:
-    """Never cut to `2 …`: if they do not fit beside the label, the label takes all the space."""
-    post(sessions.recipe())
+@pytest.mark.parametrize(("minutes", "ticks"), [
+    (2, ["0", "1 min"]), (110, ["0", "30 min", "1 h", "1 h 30 min"]),
+    (72 * 60, ["0", "24 h", "2 d"]),
+])  # fmt: skip
+def test_ticks_of_the_axis_are_short(page: Page, post: Post, minutes: int, ticks: list[str]) -> None:
+    """Without the zeros that a duration has, so that they do not overlap."""
+    story = Story("s").ask("Wait")
+    story.model("Wait", "Done.", minutes * 60_000, (1, 1))
+    post(story.end("Done."))
+    page.set_viewport_size({"width": 1024, "height": 800})
+    visit(page, "/sessions/s")
+
+    expect(page.locator("#axis text")).to_have_text(ticks)
+
+
+@pytest.mark.parametrize(("prompt", "width", "whole"), [
+    ("Rome?", 1400, True), ("Where to? " * 20, 1400, True), ("Where to? " * 20, 320, False), ("Rome?", 320, True),
+])  # fmt: skip
+def test_turns_of_a_prompt_are_whole_or_not_there(page: Page, post: Post, prompt: str, width: int, whole: bool) -> None:
+    """Never cut to `2 …`: if they do not fit beside half of a long label, the label takes all the space."""
+    story = Story("s").ask(prompt)
+    story.model("Rome?", "Sunny.", 5, (1, 1))
+    post(story.end("Sunny."))
     page.set_viewport_size({"width": width, "height": 800})
-    visit(page, "/sessions/recipe-agent-6f2c1e08")
+    visit(page, "/sessions/s")
     row = page.locator("#tree .row.k-prompt").first
     seen = row.evaluate("""row => {
         const box = row.getBoundingClientRect(), note = row.querySelector(".what i"), at = note.getBoundingClientRect();

@@ -33,7 +33,7 @@ export class Axis {
     for (const [name, value] of [["x1", x], ["x2", x], ["y1", 6], ["y2", 24]]) line.setAttribute(name, value);
     const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
     for (const [name, value] of [["x", x], ["dx", 4], ["y", 16]]) text.setAttribute(name, value);
-    text.textContent = ms ? duration(ms).replace(".0 s", " s") : "0";
+    text.textContent = ms ? duration(ms).replace(/\.0(?= s)| 00? \w+$/, "") : "0";
     return [line, text];
   }
 }
