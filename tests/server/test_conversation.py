@@ -17,7 +17,7 @@ from coagent_langchain.server.presentation.moments import shorten
 from coagent_langchain.server.presentation.prose import prose
 from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.running import Running
-from tests.server.drawing import ASKED, FILE, IMAGE, comparison, conversation, judged, timeline
+from tests.server.drawing import ASKED, FILE, IMAGE, comparison, conversation, judged, oversight, timeline
 from tests.server.pages import get, log, shown
 from tests.server.story import T0, Story
 
@@ -390,6 +390,19 @@ def test_conversation_folds_what_is_long_but_not_the_users_words() -> None:
         ("User", []),
         ("To the model", [("1,511 characters", "Summarize: word")]),
     ]
+
+
+def test_answer_of_a_human_is_not_repeated_as_sent_to_the_model() -> None:
+    """A node that asks often passes on the answer as a message; other words are shown."""
+    story = Story("s").ask("Write to all")
+    oversight(story, "interrupted", "i-1", "Send it?")
+    oversight(story, "resumed", "i-1", "Add an address")
+    for prompt in ("Add an address", "Be polite", "Add an address"):
+        story.model(prompt, "Done.", 5, (1, 1))
+    titles = [item.title for item in conversation(story.entries)]
+
+    assert titles == ["Prompt 1", "User", "A human was asked", "Human", "agent", "To the model", "agent",
+                      "To the model", "agent"]  # fmt: skip
 
 
 def test_conversation_shows_a_prompt_that_is_asked_again() -> None:

@@ -113,7 +113,10 @@ def items(bars: Iterable[Bar], read: Read, tools: Ran) -> list[Item]:
 
 
 class _Reader:
-    """Reads the bars of one scope in order; remembers the last prompt and its inputs, so that no turn repeats them."""
+    """Reads the bars of one scope in order; remembers the last prompt, its inputs and a human's answers since.
+
+    No turn repeats these.
+    """
 
     def __init__(self, read: Read, tools: Ran, asked: tuple[str, ...] = (), depth: int = 0) -> None:
         self._read, self._tools, self._asked, self._depth = read, tools, asked, depth
@@ -131,6 +134,7 @@ class _Reader:
         if bar.kind == "end":
             return [Item("end", bar, f"Session {bar.status}")]
         if bar.kind == "human":
+            self._asked += tuple(text(entry.at("input_data", "value").value) for entry in entries)
             return [_human(bar, entry) for entry in entries]
         if bar.kind == "component" and not bar.failed:
             said = [part for entry in entries for part in of_words(entry)]
