@@ -131,7 +131,7 @@ def _list(request: Request) -> dict[str, Any]:
     ]
     number = query.offset // PAGE + 1
     return {
-        "page": page, "notes": NOTES, "query": query, "columns": columns, "order": f"sorted by {query.sort}",
+        "page": page, "notes": NOTES, "query": query, "columns": columns,
         "ignored": _ignored(request.query_params),
         "filtered": any(given.get(name) for name in ("q", "status", "type", "model", "tag", "period")),
         "previous": link(page=str(number - 1)) if number > 1 else "",
