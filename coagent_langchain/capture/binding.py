@@ -71,6 +71,8 @@ class Binding:
             return
         if known is not None or root.kind != "chain" or scope.current() is not None:
             self.bind(root, known)
+        elif root.pending_input is not UNKNOWN:
+            root.user_text = user_text(inputs)  # now: the application may change the inputs before its first child
 
     def bind(self, root: Root, session_id: str | None = None) -> Prompt:
         """Give a root its session and prompt, and log `session_start` and, if its text is known, `user_input`."""
@@ -88,10 +90,10 @@ class Binding:
             return root.prompt
 
     def _bind(self, root: Root, session_id: str | None) -> Prompt:
-        inputs, text = root.pending_input, None
+        inputs, text = root.pending_input, root.user_text
         root.becoming = prompt = self._prompt_for(root, session_id, inputs)
         try:
-            if inputs is not UNKNOWN:
+            if text is None and inputs is not UNKNOWN:
                 text = user_text(inputs)
         finally:  # even if Ctrl-C comes while a long input is read: the session has been joined
             self._start_session(root, prompt.session, text)
@@ -100,7 +102,7 @@ class Binding:
                 _repeat(root, prompt, text)
             self._log_input(root, prompt, text)
         if prompt.logged:
-            root.pending_input = None  # an open run keeps no reference to the application's data
+            root.pending_input = root.user_text = None  # an open run keeps no reference to the application's data
         return prompt
 
     def _start_session(self, root: Root, session: Session, text: str | None = None) -> None:
@@ -250,7 +252,7 @@ class Binding:
         if root.context:
             meta["context"] = root.context
         prompt.log_input(text, timestamp=root.timestamp, meta=meta, outlet=self._outlet)
-        root.pending_input = None
+        root.pending_input = root.user_text = None
 
 
 def _repeat(root: Root, prompt: Prompt, text: str) -> None:

@@ -26,6 +26,7 @@ class Root(Run):
         prompt_number: the prompt number in its metadata, or that of the block around it if that is for another server.
         bind_lock: held while its session and prompt are assigned.
         pending_input: its inputs, until they are logged; `UNKNOWN` before a hook has reported them.
+        user_text: the user's text in them, if its session was not known when they were reported.
         tool_calls: the tool calls that its models requested; None before the first one.
         known_messages: fingerprints of the messages of its models and nodes, and of the ids of its models' messages.
         input_messages: fingerprints of the assistant's messages in its input.
@@ -40,6 +41,7 @@ class Root(Run):
     """
 
     pending_input: Any = None
+    user_text: str | None = None
     thread: Any = None
     silent = False
     session_id: str | None = None

@@ -323,6 +323,26 @@ def test_the_same_handler_twice_logs_once(way: str, log: MemoryDelivery, handler
     assert types(log) == ["session_start", "user_input", "info", "info", "llm_call", "llm_response"]
 
 
+@pytest.mark.parametrize("way", ["dict", "messages"])
+def test_inputs_are_logged_as_they_were_given(way: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """F13: a run that changes its inputs changes no event, though its session is known only at its end."""
+
+    def answer(inputs: Any) -> str:
+        if way == "dict":
+            inputs["input"] = "what else?"
+        else:
+            inputs.append(HumanMessage("what else?"))
+        return "soup"
+
+    inputs = {"input": "what?"} if way == "dict" else [HumanMessage("what?")]
+    RunnableLambda(answer).invoke(inputs, {"callbacks": [handler]})
+
+    assert [(e["event_type"], e["prompt"]) for e in log.entries] == [
+        ("session_start", "what?"),
+        ("user_input", "what?"),
+    ]
+
+
 def test_hooks_run_in_the_callers_thread(log: MemoryDelivery) -> None:
     """F14: the handler is inline: no executor thread is started for its hooks, not even for tokens."""
     seen: set[str] = set()
