@@ -12,6 +12,7 @@ import functools
 import logging
 import operator
 import sys
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
@@ -128,7 +129,18 @@ def is_cancellation(error: BaseException) -> bool:
     return False
 
 
-def is_same(known: BaseException, error: BaseException) -> bool:
+def reference(error: BaseException) -> Callable[[], BaseException | None]:
+    """What returns the exception for as long as it lives, without keeping alive the frames that it was raised in.
+
+    Python has no weak references to exceptions of its built-in classes: these are kept.
+    """
+    try:
+        return weakref.ref(error)
+    except TypeError:
+        return lambda: error
+
+
+def is_same(known: BaseException | None, error: BaseException) -> bool:
     """Whether both are one exception: of a `TimeoutError` that leaves a thread or a `@task`, futures raise a copy.
 
     It has the same arguments, and was not raised by the same function: that has raised another one.
@@ -136,7 +148,7 @@ def is_same(known: BaseException, error: BaseException) -> bool:
     if known is error:
         return True
     fresh = error.__cause__ is None and error.__context__ is None
-    if not fresh or not type(known) is type(error) is TimeoutError:
+    if known is None or not fresh or not type(known) is type(error) is TimeoutError:
         return False
     if len(known.args) != len(error.args) or not all(map(operator.is_, known.args, error.args)):
         return False

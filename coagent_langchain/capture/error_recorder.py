@@ -18,6 +18,7 @@ from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.routing import routing_entries
 from coagent_langchain.capture.run import MAX_FAILURES, NOTHING, Run
+from coagent_langchain.errors import reference
 from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.outcomes import (
@@ -66,7 +67,7 @@ class ErrorRecorder:
                 note_failed_node(run)
         if not outcome.stopped and beside is None:  # after its event, which a concurrent recovery may refer to
             not_recovered = below if outcome.failed else ()
-            self.pass_on(run, [*not_recovered, passed or Failure(error, error_id, run)])
+            self.pass_on(run, [*not_recovered, passed or Failure(reference(error), error_id, run)])
         return outcome
 
     def pass_on(self, run: Run, failures: Sequence[Failure]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from coagent_langchain.capture.run import MAX_CLIMB, MAX_FAILURES, Run
@@ -15,12 +15,12 @@ class Failure(NamedTuple):
     """An exception that ended a run.
 
     Attributes:
-        error: the exception itself, not its `id()`, which another one may get once it is freed.
+        error: returns the exception, if it still lives; not its `id()`, which another one may get once it is freed.
         error_id: the id of its error event; "" if it is not an error but an interrupt or a hand-over.
         run: the run that raised it.
     """
 
-    error: BaseException
+    error: Callable[[], BaseException | None]
     error_id: str
     run: Run
 
@@ -28,7 +28,7 @@ class Failure(NamedTuple):
 def reported(error: BaseException, failures: Sequence[Failure]) -> str | None:
     """The id under which `error` was reported, if it was; a group is reported if all its exceptions are."""
     for failure in reversed(failures):
-        if is_same(failure.error, error):
+        if is_same(failure.error(), error):
             return failure.error_id
     if failures and isinstance(error, BaseExceptionGroup):
         known = [reported(each, failures) for each in error.exceptions[-MAX_FAILURES:]]
@@ -47,7 +47,7 @@ def reported_beside(run: Run, error: BaseException) -> str | None:
         if above is None:
             break
         for failure in above.failures or ():
-            if failure.error is error and failure.run.failed_ns > run.started_ns:
+            if failure.error() is error and failure.run.failed_ns > run.started_ns:
                 return failure.error_id
         above = above.parent
     return None
@@ -63,7 +63,7 @@ def raised_below_sibling(run: Run, error: BaseException) -> Failure | None:
     for each in list(run.root.open.values())[:MAX_SIBLINGS]:
         if each.parent is run.parent:
             for failure in each.failures or ():
-                if failure.error is error:
+                if failure.error() is error:
                     return failure
     return None
 
@@ -77,7 +77,7 @@ def cause(error: BaseException, failures: Sequence[Failure]) -> Failure | None:
         if each is None or id(each) in seen or len(seen) > MAX_FAILURES:
             continue
         for failure in failures:
-            if is_same(failure.error, each):
+            if is_same(failure.error(), each):
                 return failure
         seen.add(id(each))
         todo += [each.__cause__, each.__context__]

@@ -11,6 +11,7 @@ from coagent_langchain.capture.failure import Failure
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import NOTHING, Run
 from coagent_langchain.capture.run_tree import MUTED
+from coagent_langchain.errors import reference
 from coagent_langchain.outlet import is_redacting
 from coagent_langchain.sessions import scope
 from coagent_langchain.sessions.prompt import Prompt
@@ -72,7 +73,7 @@ class LogEvents:
             session.reported(error)
             run = self._run_around()
             if run is not None and run.key in self._recorder.tree.open:
-                run.remember_failure(Failure(error, entry["event_id"], run))
+                run.remember_failure(Failure(reference(error), entry["event_id"], run))
 
     def _entry_here(
         self, event_type: EventType, meta: Mapping[str, Any], record: Mapping[str, str]

@@ -11,7 +11,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.config import parse_bool
-from coagent_langchain.errors import guard
+from coagent_langchain.errors import guard, reference
 
 if TYPE_CHECKING:
     from coagent_langchain.capture.handler import CoagentCallbackHandler
@@ -122,9 +122,9 @@ def _end_session(handler: CoagentCallbackHandler, error: BaseException) -> None:
     error.__traceback__ = _of_program(error.__traceback__)
     sessions = handler._sessions
     session = sessions.latest
-    is_logged = any(each is error for each in list(sessions.reported))
+    is_logged = any(each() is error for each in list(sessions.reported))
     if session is None or (is_logged and session.state.status != "failed"):
         return  # the error came from another session, which has ended with it
     if is_logged:
-        session.state.reported.append(error)
+        session.state.reported.append(reference(error))
     session._end(error)

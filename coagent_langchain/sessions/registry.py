@@ -39,8 +39,8 @@ class Sessions:
         self._last_numbers: dict[str, int] = {}
         self._waiting: dict[str, SessionState] = {}
         self._room = 0
-        self.keeps_reported = False  # only on demand: an exception keeps its frames alive
-        self.reported: deque[BaseException] = deque(maxlen=MAX_REPORTED)
+        self.keeps_reported = False  # only on demand: a built-in exception is kept, with its frames
+        self.reported: deque[Callable[[], BaseException | None]] = deque(maxlen=MAX_REPORTED)
         self._closers: WeakCollection[RunCloser] = WeakCollection()
 
     def get(self, session_id: str, outlet: Outlet, *, last_number: int = 0) -> Session:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from coagent_langchain.checks import check_meta, check_prompt, check_session_id, new_session_id
-from coagent_langchain.errors import guard, is_same, session_status
+from coagent_langchain.errors import guard, is_same, reference, session_status
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.scope import Scope
@@ -229,12 +229,12 @@ class Session(Scope):
     def reported(self, error: BaseException) -> None:
         """Record that an exception is logged, so that the runs and blocks it leaves next do not log it again."""
         if self._sessions.keeps_reported:
-            self._sessions.reported.append(error)
+            self._sessions.reported.append(reference(error))
         if self.state.blocks:
-            self.state.reported.append(error)
+            self.state.reported.append(reference(error))
 
     def _log_error(self, error: BaseException, prompt_number: int | None) -> None:
-        if any(is_same(each, error) for each in list(self.state.reported)):
+        if any(is_same(each(), error) for each in list(self.state.reported)):
             return  # a run has reported it where it arose
         self.open()  # it may have been ended inside the block
         self.start()

@@ -47,7 +47,7 @@ class SessionState:
         began: when it started, by the same clock.
         earliest: the earliest timestamp that an entry after its `session_start` may have.
         latest: the latest timestamp of its entries and of the ends of its runs.
-        reported: the exceptions logged most recently: the block may be left by the error of any of several runs.
+        reported: the exceptions logged most recently, if they still live: any of them may leave the block.
         process: the id of the process that logs its end.
         discreet: whether a handler takes part that hides more than the owner's does; `session_end` then repeats no
             content.
@@ -68,7 +68,7 @@ class SessionState:
         self.outlived = False
         self.touched = self.began = time.monotonic()
         self.earliest = self.latest = self._start = 0
-        self.reported: deque[BaseException] = deque(maxlen=MAX_REPORTED)
+        self.reported: deque[Callable[[], BaseException | None]] = deque(maxlen=MAX_REPORTED)
         self.discreet = False
         self.process = os.getpid()
         self._prompts: dict[int, Prompt] = {}

@@ -9,6 +9,7 @@ import gc
 import threading
 import tracemalloc
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +18,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 
@@ -31,7 +33,7 @@ from coagent_langchain.delivery import Stats
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.sessions.registry import Sessions
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import calls, chat
+from tests.fakes import ScriptedChat, calls, chat
 from tests.reading import EMPTY, of_type, state_of, types
 from tests.tools import add
 
@@ -166,6 +168,31 @@ def test_nothing_of_the_application_is_kept(how: str) -> None:
     gc.collect()
 
     assert [reference() for reference in kept] == [None] * len(kept)
+
+
+def test_stream_of_a_fallback_that_is_left_is_closed(handler: CoagentCallbackHandler) -> None:
+    """28 maximhq/maxim-py#142: the error before it refers to the stream, and the handler keeps neither alive."""
+    closed = []
+
+    class Failure(Exception):
+        pass
+
+    class Streaming(ScriptedChat):
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+            try:
+                yield from super()._stream(*args, **kwargs)
+            finally:
+                closed.append(True)
+
+    def fail(value: Any) -> Any:
+        raise Failure("no")
+
+    runnable = RunnableLambda(fail).with_fallbacks([Streaming(script=["a b c"])])
+    for _ in runnable.stream("q", {"callbacks": [handler]}):
+        break
+    gc.collect()
+
+    assert closed == [True]
 
 
 @pytest.mark.parametrize("in_prompt", [False, True])
