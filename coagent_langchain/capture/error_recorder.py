@@ -65,9 +65,11 @@ class ErrorRecorder:
             self._recorder.component_ended(run, (), outcome)
             if outcome.broke_off:  # a node's own timeout cancels it, and LangGraph runs it again
                 note_failed_node(run)
-        if not outcome.stopped and beside is None:  # after its event, which a concurrent recovery may refer to
-            not_recovered = below if outcome.failed else ()
-            self.pass_on(run, [*not_recovered, passed or Failure(reference(error), error_id, run)])
+        # After its event, which a concurrent recovery may refer to. What asks a human or hands over has recovered.
+        not_recovered = () if outcome.goes_on else below
+        told = outcome.stopped or beside is not None
+        own = [] if told else [passed or Failure(reference(error), error_id, run)]
+        self.pass_on(run, [*not_recovered, *own])
         return outcome
 
     def pass_on(self, run: Run, failures: Sequence[Failure]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ToolRetryMiddleware
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -219,6 +219,26 @@ def test_input_of_a_batch_that_fails_in_all_attempts_is_not_recovered_by_a_retry
                  for e in of_type(log, "recovery")]  # fmt: skip
     assert list(messages.values()) == ["a", "b", "a"]
     assert recovered == [("b", 2, "retry", ["attempt 2 succeeded"]), ("a", None, "handled", ["both continued"])]
+
+
+def test_all_inputs_of_a_batch_that_fail_are_recovered_with_it(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain ends each sequence of a batch with the exception of the first one, whatever failed in it."""
+
+    def fail(question: str) -> None:
+        raise ValueError(question)
+
+    def both(_: object) -> None:
+        with contextlib.suppress(ValueError):
+            (RunnablePassthrough() | RunnableLambda(fail)).batch(["a", "b"], {"max_concurrency": 1})
+
+    RunnableLambda(both).invoke("go", {"callbacks": [handler]})
+
+    errors = [(e["error_info"]["error_message"], e["event_id"]) for e in of_type(log, "error")]
+    recoveries = [(e["error_info"]["recovery_strategy"], e["error_info"]["error_id"]) for e in of_type(log, "recovery")]
+    assert [message for message, _ in errors] == ["a", "b"]
+    assert sorted(recoveries) == [("handled", error_id) for _, error_id in errors]
 
 
 def test_attempts_of_a_batch_in_a_node_are_not_those_of_the_node(
