@@ -114,7 +114,7 @@ def errors_in(answer: Any) -> tuple[JsonObject, ...]:
     """The items of an answer's `errors` that refer to single entries by `index`."""
     errors = answer.get("errors") if isinstance(answer, dict) else None
     listed = errors if isinstance(errors, list) else []
-    return tuple(error for error in listed if isinstance(error, dict) and isinstance(error.get("index"), int))
+    return tuple(error for error in listed if isinstance(error, dict) and type(error.get("index")) is int)
 
 
 def _said(body: str, answer: Any) -> str:

@@ -132,7 +132,7 @@ def test_page_refuses_no_entry(status: int) -> None:
 def test_named_entries_are_taken_from_the_answer() -> None:
     """`errors` names entries by index, with field and message on one line; invalid indexes are ignored."""
     named = r'{"index": 0}, {"index": 2, "field": "event_id", "message": "is\n\u001b[1mmissing"}'
-    body = f'{{"errors": [{named}, {{"index": 3}}, {{"index": -1}}, {{"index": "1"}}, 7]}}'
+    body = f'{{"errors": [{named}, {{"index": 3}}, {{"index": -1}}, {{"index": "1"}}, {{"index": true}}, 7]}}'
 
     assert judge(Reply(400, body), 3).refused == {0: "refused", 2: "event_id: is [1mmissing"}
 
