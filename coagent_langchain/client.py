@@ -134,10 +134,14 @@ class CoagentClient(EventLog):
         try:
             answer = self._connection.post("/logs", body, max_retries)
         except CoagentClientError as error:
-            warn("not stored: %s: %s", counted(count, "log entry"), error)
-            return LogResult(False, str(error), errors_in(error.answer))
-        content = answer if isinstance(answer, dict) else {}
-        return LogResult(content.get("success") is not False, str(content.get("message", "stored")), errors_in(answer))
+            result = LogResult(False, str(error), errors_in(error.answer))
+        else:
+            content, errors = answer if isinstance(answer, dict) else {}, errors_in(answer)
+            success = content.get("success") is not False and not errors
+            result = LogResult(success, str(content.get("message", "stored" if success else "refused")), errors)
+        if not result.success:
+            warn("not stored: %s: %s", counted(count, "log entry"), result.message)
+        return result
 
     def get_runs(self) -> list[str]:
         """The ids of all sessions.

@@ -306,13 +306,26 @@ def test_answer_whose_errors_name_nothing_is_a_result(errors: object) -> None:
 
 @pytest.mark.parametrize(("answer", "success", "message"), [
     ({"success": False, "message": "the disk is full"}, False, "the disk is full"), ([1], True, "stored"),
+    ({"success": True, "errors": [{"index": 0, "message": "no"}]}, False, "refused"),
 ])  # fmt: skip
-def test_answer_says_what_became_of_the_event(answer: object, success: bool, message: str) -> None:
-    """The body of a 200 decides; if it says nothing, the event counts as stored."""
+def test_answer_says_what_became_of_the_event(
+    caplog: pytest.LogCaptureFixture, answer: object, success: bool, message: str
+) -> None:
+    """The body of a 200 decides; if it says nothing, the event counts as stored. Whatever is not is logged."""
     with FaultyServer(answering(answer)) as server, CoagentClient(server.base_url) as client:
         result = client.log_info("s", "hello")
 
     assert (result.success, result.message) == (success, message)
+    assert caplog.messages == ([] if success else [f"not stored: 1 log entry: {message}"])
+
+
+def test_success_that_names_refused_entries_is_none() -> None:
+    """A server may report the result of each entry in a 207; delivery reads it the same way."""
+    partly = answering({"errors": [{"index": 1, "message": "no"}]}, 207)
+    with FaultyServer(partly) as server, CoagentClient(server.base_url) as client:
+        result = client.store_logs([{"session_id": "s"}] * 3)
+
+    assert result == LogResult(False, "2 log entries stored; refused", ({"index": 1, "message": "no"},))
 
 
 @pytest.mark.parametrize("answer", [Answer(204, b""), Answer(200, b""), Answer(200, b"null")])
