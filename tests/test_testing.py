@@ -162,13 +162,13 @@ def test_thinking_comes_before_the_text() -> None:
 
 
 def test_function_as_script_sees_the_request() -> None:
-    """A function answers each request by its content."""
+    """A function answers each request by its content, e.g. by what the user said last."""
 
     def echo(request: OllamaRequest) -> str:
         return request.prompt.upper()
 
     with OllamaStandIn(echo) as stand_in:
-        conversation = [("user", "zero"), ("ai", "ZERO"), ("user", "two")]
+        conversation = [("user", "zero"), ("ai", "ZERO"), ("user", "two"), ("ai", "Well,")]
         answers = [chat(stand_in).invoke(asked).content for asked in ("one", conversation)]
 
     assert answers == ["ONE", "TWO"]
