@@ -130,9 +130,9 @@ def test_compare_marks_the_words_that_differ() -> None:
 
 
 def test_compare_marks_words_in_long_answers() -> None:
-    """Up to the 4,000 characters that are shown of each."""
+    """Up to the 4,000 characters that are shown of each, however often a word is repeated."""
     words = [f"w{100 + number % 50}" for number in range(850)]
-    left, right = marked(" ".join(words), " ".join(["last", *words[1:], "more"]))
+    left, right = marked(" ".join(words), " ".join(["last", *words[1:10], "last", *words[11:], "more"]))
 
     assert (left[:35], left[-10:], right[:35], right[-10:]) == (
         '<p dir="auto"><del>w100</del> w101 ', "w149 …</p>", '<p dir="auto"><ins>last</ins> w101 ', "w149 …</p>",
