@@ -116,6 +116,8 @@ class Endings(RunCloser):
             state.pending.ask(key, question._replace(is_answered=True))
         if root.request is not None and root.unresolved:
             prompt.run_failed(root.request, root.unresolved)
+        if root.tool_call_id is not None and root.unresolved:
+            state.pending.tool_failed(root.tool_call_id, root.unresolved)
         if root.thread is not None:
             state.pending.stop(root.thread, Stop(prompt, asking=False, errors=root.unresolved))
         if outcome.stopped:  # what ran beside a failure may continue to its own end

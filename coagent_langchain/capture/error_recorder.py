@@ -114,6 +114,12 @@ class ErrorRecorder:
         for error_id in errors:
             self._recorder.outlet.emit(self._recovery(root, error_id, Remedy("retry", action)))
 
+    def answered(self, model: Run, error_ids: Sequence[str]) -> None:
+        """Log the recovery from the errors of a tool whose call has an answer nevertheless, which the model gets."""
+        for error_id in error_ids:
+            remedy = Remedy("handled", "the application answered the tool call")
+            self._recorder.outlet.emit(self._recovery(model, error_id, remedy))
+
     def called_again(self, run: Run) -> None:
         """Log the recovery of a tool, model or node that failed and was called again, for example by a middleware."""
         if run.parent is not None:

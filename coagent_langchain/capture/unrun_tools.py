@@ -46,11 +46,18 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
 
 
 def log_answers_to_model(recorder: Recorder, errors: ErrorRecorder, model: Run, messages: Sequence[Any]) -> None:
-    """Log the tool calls that the application answers in a loop of its own: only the next model call shows it."""
-    if model.prompt is None or model.prompt.session_state.pending.tool_calls.all_ran:
+    """Log the tool calls that the application answers in a loop of its own: only the next model call shows it.
+
+    If a tool that it has run failed, an answer shows that it has handled the error.
+    """
+    if model.prompt is None:
+        return
+    pending = model.prompt.session_state.pending
+    if pending.tool_calls.all_ran and not pending.failed_tools:
         return
     answers = list(takewhile(_is_answer, reversed(messages)))
     for message in reversed(answers):
+        errors.answered(model, pending.failed_tools.pop(members_of(message)["tool_call_id"], ()))
         if run := _called(recorder, model, model.parent, message, messages):
             found = read_tool_message(message)
             if found.failed:

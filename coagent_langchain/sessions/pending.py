@@ -130,10 +130,12 @@ class Pending:
         tool_calls: the latest tool calls.
         questions: what a human was asked, by interrupt id.
         stopped: where graphs stopped, by thread.
+        failed_tools: the errors of tools that the application runs itself, by tool call: it may tell the model of them.
     """
 
     def __init__(self) -> None:
         self.tool_calls = ToolCalls()
+        self.failed_tools: dict[str, tuple[str, ...]] = {}
         self.questions: dict[str, Question] = {}
         self.stopped: dict[Any, Stop] = {}
         self._told: dict[str, None] = {}
@@ -155,6 +157,11 @@ class Pending:
         """Record what a human is asked."""
         with _lock:
             keep_latest(self.questions, interrupt_id, question, MAX_QUESTIONS)
+
+    def tool_failed(self, call_id: str, error_ids: tuple[str, ...]) -> None:
+        """Record the errors of a tool that the application runs itself."""
+        with _lock:
+            keep_latest(self.failed_tools, call_id, error_ids, MAX_TOOL_CALLS)
 
     def asked_in(self, thread: Any) -> dict[str, Question]:
         """The questions still open in a thread, by interrupt id.

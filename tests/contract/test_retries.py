@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ToolRetryMiddleware
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -72,6 +72,34 @@ def test_tool_that_is_called_again_and_answers_with_an_error(
         ["the tool answered with an error message"],
         ["tools continued"],
     ]
+
+
+def test_failure_of_a_tool_that_an_own_loop_answers_is_handled(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The application runs the tools itself, catches what they raise and tells the model; what it does not, remains."""
+
+    @tool
+    def look(place: str) -> str:
+        """Look somewhere."""
+        raise ValueError(place)
+
+    config: Any = {"callbacks": [handler]}
+    asked = chat(calls(("look", {"place": "a"}, "1"), ("look", {"place": "b"}, "2"))).invoke("q", config)
+    for call in asked.tool_calls:
+        with contextlib.suppress(ValueError):
+            look.invoke(call, config)
+    messages = [HumanMessage("q"), asked, ToolMessage("no a", tool_call_id="1", status="error")]
+    chat("sorry").invoke(messages, config)
+    chat("bye").invoke(messages, config)
+
+    (first, _), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    assert (first["error_info"]["error_message"], recovery["prompt_number"]) == ("a", 1)
+    assert {name: recovery["error_info"][name] for name in ("error_id", "recovery_strategy", "recovery_actions")} == {
+        "error_id": first["event_id"],
+        "recovery_strategy": "handled",
+        "recovery_actions": ["the application answered the tool call"],
+    }
 
 
 def test_retry_of_a_graph_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
