@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coagent_langchain.server.presentation.entries import in_full
-from coagent_langchain.server.presentation.formats import MOST, brief, preview
+from coagent_langchain.server.presentation.formats import MOST, arguments, brief, preview
 from coagent_langchain.server.presentation.values import listing, mapping, text
 
 TITLES = {"interrupted": "Asked", "resumed": "Answered", "unanswered": "Not answered"}  # by `meta.status`
@@ -27,18 +27,22 @@ def asked(value: Any) -> str:
     """An interrupt's question, or the calls that it asks a human to approve; "" if unknown.
 
     LangChain's `HumanInTheLoopMiddleware` asks about all calls of a response at once, or about each by itself
-    (`interrupt_mode="per_call"`); its Agent Inbox takes a list of requests.
+    (`interrupt_mode="per_call"`); its Agent Inbox takes a list of requests. An MCP server asks for several inputs.
     """
     given = mapping(value)
     requests = [given] if given.get("type") == "tool_approval" else listing(given.get("action_requests"))
     requests = requests or [asking for each in listing(value) if (asking := mapping(each).get("action_request"))]
     calls = [in_full(mapping(each)) for each in requests[:MOST]]
-    words = next((found for name in _QUESTIONS if (found := text(given.get(name)))), "")
-    return ", ".join(calls) or words
+    words = [found for name in _QUESTIONS if (found := text(given.get(name)))][:1]
+    inputs = [text(mapping(each).get("message")) for each in listing(given.get("requests"))[:MOST]]
+    return ", ".join(calls or words or filter(None, inputs))
 
 
 def answered(value: Any) -> str:
-    """The decisions on the calls that were to be approved; "" if it is another answer."""
+    """The decisions on the calls that were to be approved, or the inputs for an MCP server; "" if neither."""
+    inputs = [mapping(each) for each in mapping(mapping(value).get("responses")).values()]
+    if inputs and all(text(each.get("action")) for each in inputs):
+        return ", ".join(map(_input, inputs[:MOST]))
     decisions = listing(mapping(value).get("decisions")) or listing(value) or [value]
     known = [given for each in decisions if (given := mapping(each)).get("type") in _DECISIONS]
     return ", ".join(map(_decision, known[:MOST])) if len(known) == len(decisions) else ""
@@ -53,3 +57,7 @@ def _decision(decision: dict[str, Any]) -> str:
     said, edited = decision.get("message", decision.get("args")), decision.get("edited_action", decision.get("args"))
     parts = (text(decision.get("type")), text(said), in_full(edited) if isinstance(edited, dict) else "")
     return ": ".join(part for part in parts if part)
+
+
+def _input(response: dict[str, Any]) -> str:
+    return ": ".join(part for part in (text(response.get("action")), arguments(response.get("content"))) if part)
