@@ -187,6 +187,18 @@ def test_session_of_several_inputs_has_their_words_for_a_title(running: Running)
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("recoveries", "marked"), [
+    (0, ("errs", "error")), (1, ("errs", "error")), (2, ("errs s-recovered", "recovered")),
+])  # fmt: skip
+def test_errors_are_red_unless_all_were_recovered(running: Running, recoveries: int, marked: tuple[str, str]) -> None:
+    """In the list and in the session's header, by color and icon."""
+    kinds = ["error"] * 2 + ["recovery"] * recoveries
+    log(running, [samples.entry(kind, at) for at, kind in enumerate(kinds)])
+    pages = [get(running, path).text for path in ("/", "/sessions/s")]
+
+    assert [re.findall(r'class="(errs.*?)".*?#i-(\w+)', page) for page in pages] == [[marked], [marked]]
+
+
 @pytest.mark.parametrize(("number", "session", "found"), [
     (0, "once", [["again", "once"]]), (2, "spoken", [["spoken"]]), (5, "untyped", []),
 ])  # fmt: skip
