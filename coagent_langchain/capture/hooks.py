@@ -29,6 +29,8 @@ from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.values.tools import documents_summary, tool_arguments, tool_result
 from coagent_langchain.values.updates import updates_of
 
+_FILLED_LATER = (None, "text", "reasoning")  # blocks of a stream; a tool's call or an image has content at its start
+
 
 class Hooks(OtherHooks):
     """Every hook of LangChain and LangGraph, with the parameter names of `langchain_core`.
@@ -100,12 +102,16 @@ class Hooks(OtherHooks):
                         tags: Any = None, **kwargs: Any) -> None:  # fmt: skip
         """The same for `stream_events(version="v3")`."""
         stream = self._streams.get(getattr(run_id, "int", None) or key_of(run_id))
-        if stream is not None and isinstance(event, dict) and event.get("event") == "content-block-delta":
+        if stream is None or not isinstance(event, dict):
+            return
+        if event.get("event") == "content-block-delta":
             token = as_dict(event.get("delta")).get("text")
             if stream:
                 stream.append(token)
             else:
                 self._first_token(run_id, token, True)
+        elif not stream and event.get("event") == "content-block-start":
+            self._first_token(run_id, None, as_dict(event.get("content")).get("type") not in _FILLED_LATER)
 
     def _first_token(self, run_id: UUID, token: Any, content: Any, message: Any = None) -> None:
         with guard:

@@ -18,7 +18,8 @@ from langchain.agents.middleware import AgentMiddleware, wrap_tool_call
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, dispatch_custom_event
 from langchain_core.callbacks.manager import CallbackManager
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import ToolException, tool
 from langchain_core.tracers import _streaming
@@ -500,6 +501,25 @@ def test_first_token_of_stream_events_v3(log: MemoryDelivery, handler: CoagentCa
     (response,) = of_type(log, "llm_response")
     assert response["llm_response"]["response"] == "one two three"
     assert 0 <= response["meta"]["time_to_first_token_ms"] <= response["llm_response"]["execution_time_ms"] - 40
+
+
+def test_first_token_of_stream_events_v3_may_begin_a_tool_call(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """F21: a call without arguments, like an image, has a `content-block-start` but no `content-block-delta`."""
+
+    class Calling(ScriptedChat):
+        def _stream(self, *args: Any, **kwargs: Any) -> Any:
+            call: Any = {"name": "save", "args": "", "id": "c1", "index": 0}
+            yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[call]))
+
+    model = Calling(script=[])
+    if not hasattr(model, "stream_events"):
+        pytest.skip("this langchain-core has no stream_events(version='v3')")
+    events = [event["event"] for event in model.stream_events("q", {"callbacks": [handler]}, version="v3")]
+
+    assert "content-block-delta" not in events
+    assert [e["meta"].get("time_to_first_token_ms", -1) >= 0 for e in of_type(log, "llm_response")] == [True]
 
 
 def test_stream_events_v3_that_breaks_keeps_what_arrived(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
