@@ -253,20 +253,22 @@ def test_all_inputs_of_a_batch_that_fail_are_recovered_with_it(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """LangChain ends each sequence of a batch with the exception of the first one, whatever failed in it."""
+    begun = threading.Barrier(2, timeout=30)
 
     def fail(question: str) -> None:
+        begun.wait()
         raise ValueError(question)
 
     def both(_: object) -> None:
         with contextlib.suppress(ValueError):
-            (RunnablePassthrough() | RunnableLambda(fail)).batch(["a", "b"], {"max_concurrency": 1})
+            (RunnablePassthrough() | RunnableLambda(fail)).batch(["a", "b"])
 
     RunnableLambda(both).invoke("go", {"callbacks": [handler]})
 
-    errors = [(e["error_info"]["error_message"], e["event_id"]) for e in of_type(log, "error")]
+    errors = [e["event_id"] for e in of_type(log, "error")]
     recoveries = [(e["error_info"]["recovery_strategy"], e["error_info"]["error_id"]) for e in of_type(log, "recovery")]
-    assert [message for message, _ in errors] == ["a", "b"]
-    assert sorted(recoveries) == [("handled", error_id) for _, error_id in errors]
+    assert sorted(e["error_info"]["error_message"] for e in of_type(log, "error")) == ["a", "b"]
+    assert sorted(recoveries) == sorted(("handled", error_id) for error_id in errors)
 
 
 def test_attempts_of_a_batch_in_a_node_are_not_those_of_the_node(
