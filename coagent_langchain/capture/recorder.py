@@ -181,7 +181,12 @@ class Recorder:
 
     def tool_started(self, run: Run, parameters: Any) -> None:
         """Log `tool_call`, at the turn of the response that requested it; unknown `parameters` are None."""
-        prompt, call_id = self.prompt_of(run), run.tool_call_id
+        prompt, plain = self.prompt_of(run), None
+        if parameters is not None:
+            plain = snapshot(parameters if isinstance(parameters, Mapping) else {"input": parameters})
+        if run.tool_call_id is None and run.kind == "tool" and (waiting := run.root.tool_calls) is not None:
+            run.tool_call_id = waiting.waiting_with(run.name, plain)  # it is invoked with a call's arguments alone
+        call_id = run.tool_call_id
         place = None if call_id is None else run.root.requested_in(call_id)
         run.root.tool_began(run, prompt)
         run.prompt, run.own_turn = place or (prompt, run.latest_turn())
@@ -190,9 +195,8 @@ class Recorder:
         prompt.session_state.totals.add_tool_call()
         entry = self.entry(run, _TOOL_CALL, tool_meta(run), run.timestamp)
         entry["tool_call"] = call = {"tool_name": run.name}
-        if parameters is not None:
-            arguments = parameters if isinstance(parameters, Mapping) else {"input": parameters}
-            call["parameters"] = snapshot(arguments)
+        if plain is not None:
+            call["parameters"] = plain
         self.outlet.emit(entry)
 
     def tool_ended(self, run: Run, result: JsonObject | None, *, success: bool | None, error: str | None = None,

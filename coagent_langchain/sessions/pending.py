@@ -71,6 +71,12 @@ class ToolCalls:
             waiting = [call_id for call_id, call in list(self._waiting.items()) if call.get("name") == name]
             return max(waiting, key=lambda call_id: self._requested[call_id][0].number == prompt_number, default=None)
 
+    def waiting_with(self, name: str, args: Any) -> str | None:
+        """The id of the first call for this tool with these arguments that has not run."""
+        with _lock:
+            return next((call_id for call_id, call in self._waiting.items()
+                         if call.get("name") == name and call.get("args") == args), None)  # fmt: skip
+
     @property
     def all_ran(self) -> bool:
         """Whether every call has run."""

@@ -495,6 +495,26 @@ def test_tool_that_the_application_runs_without_its_call_is_told_once(
     assert [e["meta"].get("outcome") for e in of_type(log, "tool_response")] == [None, "answered by application"]
 
 
+def test_tool_that_is_run_without_its_call_has_the_call_with_its_arguments(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """41 langchain-ai/langchain#34168: without an id, it is the call of the same name and arguments that waits."""
+    model = chat(calls(("add", {"a": 1, "b": 2}, "c1"), ("add", {"a": 3, "b": 4}, "c2")), "done")
+
+    def loop(question: str) -> None:
+        model.invoke(question)
+        model.invoke("think")
+        for arguments in ({"a": 3, "b": 4}, {"a": 1, "b": 2}, {"a": 1, "b": 2}):
+            add.invoke(arguments)
+
+    RunnableLambda(loop).invoke("q", {"callbacks": [handler]})
+
+    told = [(e["event_type"], e["meta"].get("tool_call_id"), e["turn_number"])
+            for e in log.entries if e["event_type"].startswith("tool")]  # fmt: skip
+    ran = [("c2", 1), ("c1", 1), (None, 2)]
+    assert told == [(kind, *each) for each in ran for kind in ("tool_call", "tool_response")]
+
+
 def test_answer_that_several_models_get_at_once_is_told_once() -> None:
     """An application may ask several times in parallel after it has answered a call itself."""
     told = []
