@@ -317,7 +317,7 @@ PAINTED = {"type": "image_generation_call", "id": "1", "output_format": "png"}
         ),
         (
             AIMessage("a", additional_kwargs={"tool_outputs": [{**PAINTED, "result": "aGVsbG8="}]}),
-            [{"type": "tool_outputs", "tool_outputs": [{**PAINTED, "result": {**DIGEST, "mime": "png"}}]}],
+            [{"type": "tool_outputs", "tool_outputs": [{**PAINTED, "result": DIGEST}]}],
         ),
     ],
 )

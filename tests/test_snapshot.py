@@ -475,7 +475,7 @@ def test_field_named_like_a_secret_is_left_out(value: Any, expected: dict[str, A
         ),
         (
             {"type": "input_audio", "input_audio": {"data": BASE64, "format": "wav"}},
-            {"type": "input_audio", "input_audio": {"data": described("wav"), "format": "wav"}},
+            {"type": "input_audio", "input_audio": {"data": described("audio/wav"), "format": "wav"}},
         ),
         (
             {"type": "input_audio", "input_audio": BASE64},
@@ -500,11 +500,15 @@ def test_field_named_like_a_secret_is_left_out(value: Any, expected: dict[str, A
         ),
         (
             {"type": "image_generation_call", "result": BASE64, "output_format": "webp"},
-            {"type": "image_generation_call", "result": described("webp"), "output_format": "webp"},
+            {"type": "image_generation_call", "result": described("image/webp"), "output_format": "webp"},
         ),
         (
             {"image": {"source": {"bytes": PIXEL}}},
             {"image": {"source": {"bytes": described("application/octet-stream")}}},
+        ),
+        (
+            {"type": "resource", "resource": {"blob": BASE64, "mimeType": "application/pdf"}},
+            {"type": "resource", "resource": {"blob": described("application/pdf"), "mimeType": "application/pdf"}},
         ),
         ([f"data:image/png;base64,{BASE64}"], [described("image/png")]),
         (

@@ -11,10 +11,12 @@ MAX_KNOWN = 256  # cached sizes and digests: the media of a conversation come ag
 MIN_UNNAMED = 256  # characters: a shorter string that happens to be base64 is text, unless the block says otherwise
 
 _ADDRESSES = frozenset({"url", "image_url"})  # of media, or the media themselves, with or without `data:`
-KEYS = _ADDRESSES | {"base64", "data", "bytes", "b64_json", "file_data", "image_data", "input_audio", "result"}
+KEYS = _ADDRESSES | {"base64", "data", "bytes", "b64_json", "file_data", "image_data", "input_audio", "result", "blob"}
 _MIME_KEYS = ("mime_type", "media_type", "mimeType", "mediaType")
-_FORMATS = frozenset({"wav", "mp3", "flac", "opus", "ogg", "aac", "pcm16", "png", "jpeg", "jpg", "gif", "webp", "pdf",
-                      "mp4", "webm"})  # fmt: skip
+_FORMATS = {"mp3": "audio/mpeg", "pcm16": "audio/pcm", "jpg": "image/jpeg", "pdf": "application/pdf",
+            "mp4": "video/mp4", "webm": "video/webm",
+            **{name: f"audio/{name}" for name in ("wav", "flac", "opus", "ogg", "aac")},
+            **{name: f"image/{name}" for name in ("png", "jpeg", "gif", "webp")}}  # fmt: skip
 _MEDIA_TYPES = frozenset({"base64", "image", "audio", "video", "file", "media", "input_audio", "document"})
 _URLSAFE = str.maketrans("-_", "+/")
 
@@ -44,7 +46,8 @@ def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | No
 
     Known shapes: LangChain blocks (`base64`; `source_type` with `data`), Anthropic (`source.data`), OpenAI
     (`input_audio.data`, `audio.data`, `b64_json`, `file_data`, image generation's `result`), Gemini (`data` with
-    `mime_type`), Bedrock (`source.bytes`), Mistral (`input_audio`), Ollama and Perplexity (in place of an address).
+    `mime_type`), Bedrock (`source.bytes`), Mistral (`input_audio`), MCP (`data`, or a resource's
+    `blob`), Ollama and Perplexity (in place of an address).
     """
     if value.startswith("data:"):
         return of_data_uri(value)
@@ -53,7 +56,7 @@ def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | No
     kind, form = block.get("type"), block.get("format") or block.get("output_format")
     kind = kind if isinstance(kind, str) else ""  # in a JSON schema it may be a list
     mime = next((m for k in _MIME_KEYS if isinstance(m := block.get(k), str)), None)
-    named = mime or (form if isinstance(form, str) and form in _FORMATS else None)
+    named = mime or (_FORMATS.get(form) if isinstance(form, str) else None)
     if key == "result":
         return _described(value, 0, named or "image") if kind == "image_generation_call" else None
     if kind == "text":  # Anthropic's plain text source has a `media_type` too
