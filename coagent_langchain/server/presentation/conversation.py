@@ -96,7 +96,7 @@ def _says_something(bar: Bar) -> bool:
 
 def ran(bars: Iterable[Bar]) -> Ran:
     """The tools that ran, among these bars: a model's calls to them are shown with the tool."""
-    return frozenset((bar.prompt, bar.turn, bar.label) for bar in bars if bar.kind == "tool")
+    return frozenset((bar.prompt, bar.turn, bar.label) for bar in bars)
 
 
 def unrun(bar: Bar, entry: Value, tools: Ran) -> list[tuple[str, Value]]:
