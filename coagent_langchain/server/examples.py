@@ -51,7 +51,8 @@ MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
     EventType.ROUTING: ("Control passes to another agent or node, the `target_component`; one event for each. "
                         "CoAgent also defines `invoke` and `return`.", {
         "routing_type": "transfer", "target_component": {"id": "booker", "name": "booker"}}),
-    EventType.INFO: ("A message: from `logging`, from a custom event, or your own.", {
+    EventType.INFO: ("A message: from `logging`, from a custom event, or your own; with `meta.outcome`, a root run was "
+                     "stopped.", {
         "output_data": {"message": "checking trains"}, "meta": {"logger": "planner"}}),
     EventType.WARNING: ("A message about something that may become a problem.", {
         "output_data": {"message": "the timetable is a day old"}}),
