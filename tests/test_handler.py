@@ -158,12 +158,12 @@ def test_further_answers_stand_beside_the_first(log: MemoryDelivery, handler: Co
 
 
 def test_input_says_what_the_users_own_metadata_is(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The metadata and tags that a run was given are in its input event, too."""
+    """The metadata and tags that a run was given are in its input event, too, and in that of its session's start."""
     config: Any = {"callbacks": [handler], "metadata": {"tenant": "acme"}, "tags": ["beta"]}
     (PROMPT | chat("Soup")).invoke({"food": "carrots"}, config)
 
-    (given,) = of_type(log, "user_input")
-    assert given["meta"]["context"] == {"metadata": {"tenant": "acme"}, "tags": ["beta"]}
+    context = {"metadata": {"tenant": "acme"}, "tags": ["beta"]}
+    assert [e["meta"].get("context") for e in log.entries if e["turn_number"] == 0] == [context, context]
 
 
 def test_call_of_an_agent_with_a_name_says_where_in_it_it_is(

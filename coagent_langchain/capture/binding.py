@@ -109,6 +109,8 @@ class Binding:
         """Log `session_start` if the session begins with this root."""
         if not session.state.written:
             meta = {"trace": root.trace(), "framework": {"name": "langchain", **(root.framework or {})}}
+            if root.context:
+                meta["context"] = root.context
             session.start(text, timestamp=root.timestamp, meta=meta, agent_stack=agent_stack(), outlet=self._outlet)
 
     def _prompt_for(self, root: Root, session_id: str | None, inputs: Any) -> Prompt:
