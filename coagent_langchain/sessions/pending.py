@@ -71,11 +71,14 @@ class ToolCalls:
             waiting = [call_id for call_id, call in list(self._waiting.items()) if call.get("name") == name]
             return max(waiting, key=lambda call_id: self._requested[call_id][0].number == prompt_number, default=None)
 
-    def waiting_with(self, name: str, args: Any) -> str | None:
-        """The id of the first call for this tool with these arguments that has not run."""
-        with _lock:
-            return next((call_id for call_id, call in self._waiting.items()
-                         if call.get("name") == name and call.get("args") == args), None)  # fmt: skip
+    def ran_with(self, name: str, args: Any) -> str | None:
+        """Record that a tool has run with these arguments alone, and return the id of the first such call, if any."""
+        with _lock:  # else several that run at once would all count as the first call
+            call_id = next((call_id for call_id, call in list(self._waiting.items())
+                            if call.get("name") == name and call.get("args") == args), None)  # fmt: skip
+            if call_id is not None:
+                self.ran(call_id)
+            return call_id
 
     @property
     def all_ran(self) -> bool:

@@ -515,6 +515,24 @@ def test_tool_that_is_run_without_its_call_has_the_call_with_its_arguments(
     assert told == [(kind, *each) for each in ran for kind in ("tool_call", "tool_response")]
 
 
+def test_equal_calls_that_are_run_at_once_without_their_ids_have_one_each() -> None:
+    """Each of several tools that begin in parallel, with the same arguments, is another call."""
+    told = []
+    equal = [("add", {"a": 1, "b": 2}, f"c{number}") for number in range(4)]
+    with switching_often():
+        for _ in range(20):
+            log = MemoryDelivery()
+
+            def loop(question: str, config: RunnableConfig) -> None:
+                asked = chat(calls(*equal)).invoke(question, config)
+                at_once(*[functools.partial(add.invoke, call["args"], config) for call in asked.tool_calls])
+
+            RunnableLambda(loop).invoke("q", {"callbacks": [CoagentCallbackHandler(delivery=log)]})
+            told.append(sorted(e["meta"].get("tool_call_id", "") for e in of_type(log, "tool_call")))
+
+    assert told == [["c0", "c1", "c2", "c3"]] * 20
+
+
 def test_answer_that_several_models_get_at_once_is_told_once() -> None:
     """An application may ask several times in parallel after it has answered a call itself."""
     told = []
