@@ -111,6 +111,7 @@ def test_long_message_of_a_tool_is_left_out_only_if_its_error_has_all_of_it(end:
      [("Partial answer", "H"), ("Error", "no"), ("Output data", "step: 2")]),
     ("recovery", {"error_info": {"recovery_strategy": "retry"}}, [("Recovery", "recovery_strategy: retry")]),
     ("user_input", {"input_data": {"prompt": {"city": "Rome"}}}, [("Prompt", "city: Rome")]),
+    ("session_end", {"output_data": {"response": "Bye", "score": 3}}, [("Output data", "response: Byescore: 3")]),
 ])  # fmt: skip
 def test_details_end_with_what_a_client_has_written_of_its_own(
     kind: str, fields: dict[str, Any], parts: list[tuple[str, str]]

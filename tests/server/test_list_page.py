@@ -208,7 +208,7 @@ def test_error_leads_to_all_sessions_with_errors_like_it(
     """Of its type, in its component, whatever their messages; an error without a type has no link."""
     for place, (name, error_type, component_id) in enumerate([
         ("once", "RateLimitError", "agent"), ("again", "RateLimitError", "agent"),
-        ("spoken", "HTTP 429", 'the "big" model'), ("elsewhere", "RateLimitError", "mail"),
+        ("spoken", 'HTTP "429', 'the "big" model'), ("elsewhere", "RateLimitError", "mail"),
         ("other", "KeyError", "agent"), ("untyped", "", "agent"),
     ]):  # fmt: skip
         info = {"error_type": error_type, "component_id": component_id, "error_message": f"request {place}"}

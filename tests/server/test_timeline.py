@@ -263,9 +263,12 @@ def test_call_whose_parent_is_not_logged_stands_in_its_node() -> None:
     meta = {"framework": {"checkpoint_ns": "planner:1"}}
     node = story.run()
     story.log("component_enter", 0, node, story.root, target_component={"name": "planner"}, meta=meta)
-    story.log("tool_call", 0, story.run(), "not logged", tool_call={"tool_name": "map"}, meta=meta)
+    for name in ("map", "trains"):
+        story.log("tool_call", 0, story.run(), f"not logged: {name}", tool_call={"tool_name": name}, meta=meta)
 
-    assert drawn(timeline(story.entries)) == ["prompt Why? open", "  component planner open", "    tool map open"]
+    assert drawn(timeline(story.entries)) == [
+        "prompt Why? open", "  component planner open", "    tool map open", "    tool trains open",
+    ]  # fmt: skip
 
 
 def test_call_that_names_only_its_root_stands_in_it() -> None:
