@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from threading import get_ident
 from typing import Any
 from weakref import ref
@@ -45,7 +46,10 @@ class Endings(RunCloser):
         if type(run) is Root:
             if inputs is not None:
                 self._recorder.binding.take_own_inputs(run, inputs)
-            if run.unresolved:
+            if run.tool_call_id is not None and not failed:
+                attempts = self._recorder.prompt_of(run).session_state.pending.failed_tools.pop(run.tool_call_id, ())
+                run.unresolved = tuple(dict.fromkeys(chain(*attempts, run.unresolved)))
+            if run.unresolved and not failed:
                 self._errors.resumed(run)
             self._root_ended(run, outputs)
 

@@ -110,12 +110,14 @@ class ErrorRecorder:
     def resumed(self, root: Root) -> None:
         """Log the recovery of a failed graph that was continued, or a failed run that was repeated, and succeeded."""
         errors, root.unresolved = root.unresolved, ()
-        action = f"{root.name} was called again" if root.request else "the graph continued from its last checkpoint"
+        is_repeated = root.request is not None or root.tool_call_id is not None
+        action = f"{root.name} was called again" if is_repeated else "the graph continued from its last checkpoint"
         for error_id in errors:
             self._recorder.outlet.emit(self._recovery(root, error_id, Remedy("retry", action)))
 
     def answered(self, model: Run, error_ids: Sequence[str]) -> None:
         """Log the recovery from the errors of a tool whose call has an answer nevertheless, which the model gets."""
+        self._recorder.prompt_of(model).run_recovered(error_ids)
         for error_id in error_ids:
             remedy = Remedy("handled", "the application answered the tool call")
             self._recorder.outlet.emit(self._recovery(model, error_id, remedy))

@@ -106,7 +106,10 @@ class Root(Run):
         if self.tool_calls is None:
             self.tool_calls = ToolCalls()
         self.tool_calls.request(tool_call_id, prompt, turn, call)
-        prompt.session_state.pending.tool_calls.request(tool_call_id, prompt, turn, {"name": call["name"]})
+        pending = prompt.session_state.pending
+        if pending.failed_tools:  # ids may repeat: what failed was another call
+            pending.failed_tools.pop(tool_call_id, None)
+        pending.tool_calls.request(tool_call_id, prompt, turn, {"name": call["name"]})
 
     def tool_began(self, run: Run, prompt: Prompt) -> None:
         """Note that a tool or retriever begins: its call, if a model requested one, no longer waits."""

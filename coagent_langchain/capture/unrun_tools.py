@@ -57,7 +57,8 @@ def log_answers_to_model(recorder: Recorder, errors: ErrorRecorder, model: Run, 
         return
     answers = list(takewhile(_is_answer, reversed(messages)))
     for message in reversed(answers):
-        errors.answered(model, pending.failed_tools.pop(members_of(message)["tool_call_id"], ()))
+        if attempts := pending.failed_tools.pop(members_of(message)["tool_call_id"], None):
+            errors.answered(model, attempts[-1])
         if run := _called(recorder, model, model.parent, message, messages):
             found = read_tool_message(message)
             if found.failed:

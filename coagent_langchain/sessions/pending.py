@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from coagent_langchain.sessions.prompt import Prompt
 
 MAX_TOOL_CALLS = 1_000  # tool calls that may still get a response; that of an older one is logged in the latest turn
+MAX_ATTEMPTS = 50  # attempts at one tool call of which it is known that they failed
 MAX_TOLD = 1_000  # messages of graph nodes that are recognized when a later run returns them again
 MAX_STOPPED = 1_000  # graphs of one session that may still continue in their prompt
 MAX_QUESTIONS = 1_000  # open questions of one session; the answer to an older one refers to none
@@ -139,12 +140,13 @@ class Pending:
         tool_calls: the latest tool calls.
         questions: what a human was asked, by interrupt id.
         stopped: where graphs stopped, by thread.
-        failed_tools: the errors of tools that the application runs itself, by tool call: it may tell the model of them.
+        failed_tools: the errors of each attempt at a tool that the application runs itself, by tool call: it may try
+            again, or tell the model of them.
     """
 
     def __init__(self) -> None:
         self.tool_calls = ToolCalls()
-        self.failed_tools: dict[str, tuple[str, ...]] = {}
+        self.failed_tools: dict[str, tuple[tuple[str, ...], ...]] = {}
         self.questions: dict[str, Question] = {}
         self.stopped: dict[Any, Stop] = {}
         self._told: dict[str, None] = {}
@@ -168,9 +170,11 @@ class Pending:
             keep_latest(self.questions, interrupt_id, question, MAX_QUESTIONS)
 
     def tool_failed(self, call_id: str, error_ids: tuple[str, ...]) -> None:
-        """Record the errors of a tool that the application runs itself."""
+        """Record the errors of an attempt at a tool that the application runs itself, maybe with earlier ones'."""
         with _lock:
-            keep_latest(self.failed_tools, call_id, error_ids, MAX_TOOL_CALLS)
+            attempts = self.failed_tools.get(call_id, ())
+            own = tuple(each for each in error_ids if not any(each in attempt for attempt in attempts))
+            keep_latest(self.failed_tools, call_id, (*attempts, own)[-MAX_ATTEMPTS:], MAX_TOOL_CALLS)
 
     def asked_in(self, thread: Any) -> dict[str, Question]:
         """The questions still open in a thread, by interrupt id.

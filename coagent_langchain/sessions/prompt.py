@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.errors import guard
@@ -79,6 +79,11 @@ class Prompt(Scope):
         """Record that a run in the block has failed; only the latest are kept."""
         with _lock:
             keep_latest(self.failed, request, error_ids, MAX_FAILED)
+
+    def run_recovered(self, error_ids: Container[str]) -> None:
+        """Forget the runs in the block that failed with one of these errors: what repeats them recovers nothing."""
+        with _lock:
+            self.failed = {key: ids for key, ids in self.failed.items() if not any(each in error_ids for each in ids)}
 
     @guard
     def _begin(self) -> None:

@@ -102,6 +102,58 @@ def test_failure_of_a_tool_that_an_own_loop_answers_is_handled(
     }
 
 
+@pytest.mark.parametrize("in_block", [True, False])
+def test_tool_of_an_own_loop_that_is_called_again(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, *, in_block: bool
+) -> None:
+    """A success makes up for all attempts, an answer for the last one, and a later call of the same id for none."""
+    failing = iter([True, True, False, True, True, False])
+
+    @tool
+    def look(place: str) -> str:
+        """Look somewhere."""
+        if next(failing):
+            raise ValueError(place)
+        return "seen"
+
+    config: Any = {"callbacks": [handler]}
+    with handler.session("S") as session, session.prompt("q") if in_block else contextlib.nullcontext():
+        for call_id, attempts in (("1", 3), ("2", 2), ("1", 1)):
+            asked = chat(calls(("look", {"place": "a"}, call_id))).invoke("q", config)
+            for _ in range(attempts):
+                with contextlib.suppress(ValueError):
+                    look.invoke(asked.tool_calls[0], config)
+            chat("so").invoke([HumanMessage("q"), asked, ToolMessage("a", tool_call_id=call_id)], config)
+
+    errors, infos = of_type(log, "error"), [each["error_info"] for each in of_type(log, "recovery")]
+    ids = [each["event_id"] for each in errors]
+    assert [(ids.index(each["error_id"]), each["recovery_strategy"], each["recovery_actions"]) for each in infos] == [
+        (0, "retry", ["look was called again"]),
+        (1, "retry", ["look was called again"]),
+        (3, "handled", ["the application answered the tool call"]),
+    ]
+
+
+def test_call_with_the_id_of_a_failed_one(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Ids may repeat: the answer to a later call says nothing about the tool that failed before it."""
+
+    @tool
+    def look(place: str) -> str:
+        """Look somewhere."""
+        if place == "a":
+            raise ValueError(place)
+        return "seen"
+
+    config: Any = {"callbacks": [handler]}
+    for place in "ab":
+        with contextlib.suppress(ValueError):
+            asked = chat(calls(("look", {"place": place}, "1"))).invoke("q", config)
+            answer = look.invoke(asked.tool_calls[0], config)
+            chat("so").invoke([HumanMessage("q"), asked, answer], config)
+
+    assert (len(of_type(log, "error")), of_type(log, "recovery")) == (1, [])
+
+
 def test_retry_of_a_graph_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A node that LangGraph's own retry policy repeats: one error, one recovery by retry, numbered attempts."""
     graph = StateGraph(MessagesState)
