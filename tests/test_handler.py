@@ -340,11 +340,11 @@ def test_answer_of_a_ready_made_chain_is_its_text(
 
 @pytest.mark.parametrize(("state", "answer"), [
     ({"question": "q", "documents": ["leek"], "generation": "soup"}, "soup"),
-    ({"topic": "q", "report": "soup"}, "soup"),
     *(({"topic": "q", "answer": "a draft", key: "soup"}, "soup")
       for key in ("final_answer", "final_response", "final_output", "final_report")),
     ({"final_answer": "", "answer": "soup"}, "soup"),
-    ({"report": None, "steps": 1}, '{"report":null,"steps":1}'),
+    ({"generation": None, "steps": 1}, '{"generation":null,"steps":1}'),
+    ({"report": "q", "summary": "soup"}, '{"report":"q","summary":"soup"}'),
 ])  # fmt: skip
 def test_answer_of_a_graph_is_the_text_that_its_state_ends_with(
     state: dict[str, Any], answer: str, log: MemoryDelivery, handler: CoagentCallbackHandler

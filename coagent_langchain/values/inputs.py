@@ -26,7 +26,7 @@ _MAX_SHOWN = 2_000  # entries of an object that is shown as text
 _MAX_STRING = 10_000  # characters of one string in it
 # By precedence: what a graph's state ends with may be beside its drafts. LangChain's chains use those in the middle.
 _ANSWER_KEYS = ("final_answer", "final_response", "final_output", "final_report", "output", "answer", "result", "text",
-                "response", "output_text", "generation", "report")  # fmt: skip
+                "response", "output_text", "generation")  # fmt: skip
 
 
 def user_text(inputs: Any) -> str | None:
