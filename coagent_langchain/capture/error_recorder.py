@@ -67,8 +67,7 @@ class ErrorRecorder:
                 note_failed_node(run)
         # After its event, which a concurrent recovery may refer to. What asks a human or hands over has recovered.
         not_recovered = () if outcome.goes_on else below
-        told = outcome.stopped or beside is not None
-        own = [] if told else [passed or Failure(reference(error), error_id, run)]
+        own = [] if outcome.stopped or beside is not None else [passed or Failure(reference(error), error_id, run)]
         self.pass_on(run, [*not_recovered, *own])
         return outcome
 
