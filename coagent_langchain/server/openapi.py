@@ -53,6 +53,7 @@ _ENTRY = {"$ref": "#/components/schemas/LogEntry"}
 _ENTRIES = {"type": "array", "items": _ENTRY}
 _STRING = {"type": "string"}
 _INTEGER = {"type": "integer"}
+_NULL = {"type": "null"}
 _SESSION = {"name": "session_id", "in": "path", "required": True, "schema": _STRING,
             "description": "any characters, URL-encoded: a slash is %2F", "example": "trip-1"}  # fmt: skip
 _FAULT = {
@@ -80,8 +81,8 @@ _SUMMARY = {
         "status": {"enum": list(STATUSES)},
         "title": _STRING | {"description": "beginning of its first prompt, or empty"},
         "failure": _STRING | {"description": "beginning of the error that it failed with or stopped at, else empty"},
-        "total_tokens": {"type": ["integer", "null"], "description": "null if no response reports tokens"},
-        "cost": {"type": ["number", "null"], "description": "US dollars; null if no event reports a cost"},
+        "total_tokens": {"anyOf": [_INTEGER, _NULL], "description": "null if no response reports tokens"},
+        "cost": {"anyOf": [{"type": "number"}, _NULL], "description": "US dollars; null if no event reports a cost"},
         "errors": _INTEGER,
     },
 }  # fmt: skip

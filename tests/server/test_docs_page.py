@@ -95,6 +95,13 @@ def test_every_object_of_the_document_is_on_the_page(running: Running) -> None:
     assert "session_id string, 1 to 512 characters required" in section(text, "LogEntry")
 
 
+def test_number_that_may_be_unknown_has_the_type_of_a_number(running: Running) -> None:
+    """That it may be null is in its description."""
+    types = re.findall(r"(\w+) (\S+) (?:US dollars; )?null if", section(page(running), "Summary"))
+
+    assert types == [("total_tokens", "integer"), ("cost", "number")]
+
+
 def test_every_link_of_the_page_leads_somewhere(running: Running) -> None:
     """Each anchor exists once, other addresses respond, and the document's own references resolve."""
     text = page(running)
