@@ -110,7 +110,7 @@ Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER)]
 
 
 class LogEntry(_Model):
-    """One event on the wire. Unknown fields are kept and returned."""
+    """One event as it is sent and stored. Fields that are not listed here are kept and returned."""
 
     version: Annotated[str, Field(description="version of the event format")] = VERSION
     session_id: Annotated[str, Field(min_length=1, max_length=MAX_SESSION_ID, description="id of the session")]
