@@ -32,8 +32,8 @@ MEANING: dict[EventType, tuple[str, dict[str, Any]]] = {
     EventType.TOOL_RESPONSE: ("The tool returns a result, or fails.", {
         "tool_response": {"tool_name": "trains", "result": {"output": "09:12"}, "success": True,
                           "execution_time_ms": 120}, "meta": {"tool_call_id": "call-1"}}),
-    EventType.ERROR: ("An exception, logged once, at the run where it arose; or an error from `logging`, or your own. The "
-                      "partial response of a model is in `output_data.partial_response`.", {
+    EventType.ERROR: ("An exception, logged once, at the run where it arose; or an error from `logging`, or your own. "
+                      "The partial response of a model is in `output_data.partial_response`.", {
         "error_info": {"error_id": "e-7", "error_type": "TimeoutError", "error_message": "no answer",
                        "error_severity": "medium", "component_id": "trains"}}),
     EventType.RECOVERY: ("The run continued after a failure: by a retry, a fallback or a handled tool error.", {
