@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import threading
@@ -321,6 +322,39 @@ def test_all_inputs_of_a_batch_that_fail_are_recovered_with_it(
     recoveries = [(e["error_info"]["recovery_strategy"], e["error_info"]["error_id"]) for e in of_type(log, "recovery")]
     assert sorted(e["error_info"]["error_message"] for e in of_type(log, "error")) == ["a", "b"]
     assert sorted(recoveries) == sorted(("handled", error_id) for error_id in errors)
+
+
+def test_failure_in_a_cancelled_step_is_recovered_with_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What continues without a step that it has cancelled has recovered from what failed in the step before, too."""
+    going_on = asyncio.Event()
+
+    def fail(_: object) -> None:
+        raise ValueError("early")
+
+    async def step(_: object) -> None:
+        with contextlib.suppress(ValueError):
+            await RunnableLambda(fail).ainvoke("q")
+        going_on.set()
+        await asyncio.Event().wait()
+
+    async def limited(_: object) -> None:
+        task = asyncio.ensure_future(RunnableLambda(step).ainvoke("q"))
+        await going_on.wait()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(RunnableLambda(limited).ainvoke("go", {"callbacks": [handler]}))
+
+    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    assert error["error_info"]["error_message"] == "early"
+    assert recovery["error_info"] == {
+        "error_id": error["event_id"],
+        "component_id": "limited",
+        "recovery_strategy": "handled",
+        "recovery_actions": ["limited continued"],
+        "recovery_successful": True,
+    }
 
 
 def test_attempts_of_a_batch_in_a_node_are_not_those_of_the_node(
