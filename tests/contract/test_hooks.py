@@ -88,10 +88,8 @@ def model_errors(handler: CoagentCallbackHandler) -> None:
     stream.close()  # type: ignore[attr-defined]
 
 
-def chain_errors(handler: CoagentCallbackHandler) -> None:
-    """A failure, and a cancelled run."""
-    failing(lambda: RunnableLambda(fail).invoke("q", config(handler)))
-    run_id = uuid4()
+def cancelled(handler: CoagentCallbackHandler, run_id: UUID) -> None:
+    """A root run that Ctrl-C stops."""
     handler.on_chain_start({}, "q", run_id=run_id)
     handler.on_chain_error(KeyboardInterrupt(), run_id=run_id)
 
@@ -151,7 +149,8 @@ TRIED: list[tuple[str, Callable[[Any], Any], set[str]]] = [
     ("`on_tool_start`", lambda h: both(cook, h), AROUND),
     ("`on_retriever_start`", lambda h: both(Library(), h), {*AROUND, "tool_call", "tool_response", "error"}),
     ("`on_chain_start`", lambda h: graph(lambda s: {"messages": []}).invoke({"messages": []}, config(h)), AROUND),
-    ("`on_chain_error`", chain_errors, AROUND),
+    ("`on_chain_error`", lambda h: failing(lambda: RunnableLambda(fail).invoke("q", config(h))), AROUND),
+    ("a cancelled or abandoned root run's", lambda h: cancelled(h, uuid4()), AROUND),
     ("a run that succeeds", recover, {*AROUND, "error"}),
     ("LangGraph's interrupt", ask, {*AROUND, "component_enter", "component_exit"}),
     ("LangGraph's `Command(goto", lambda h: graph(lambda s: Command(goto="last")).invoke({"messages": []}, config(h)),
