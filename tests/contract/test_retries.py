@@ -135,6 +135,34 @@ def test_tool_of_an_own_loop_that_is_called_again(
     ]
 
 
+def test_tool_of_an_own_loop_that_fails_and_then_answers_with_an_error(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The second attempt makes up for nothing: each error is handled by the answer to the call that it ended."""
+    errors = iter([ValueError("down"), ToolException("no soup")])
+
+    @tool
+    def look(place: str) -> str:
+        """Look somewhere."""
+        raise next(errors)
+
+    look.handle_tool_error = True
+    config: Any = {"callbacks": [handler]}
+    with handler.session("S") as session, session.prompt("q"):
+        asked = chat(calls(("look", {"place": "a"}, "1"))).invoke("q", config)
+        with contextlib.suppress(ValueError):
+            look.invoke(asked.tool_calls[0], config)
+        answer = look.invoke(asked.tool_calls[0], config)
+        chat("so").invoke([HumanMessage("q"), asked, answer], config)
+
+    ids = [each["event_id"] for each in of_type(log, "error")]
+    infos = [each["error_info"] for each in of_type(log, "recovery")]
+    assert [(ids.index(each["error_id"]), each["recovery_strategy"], each["recovery_actions"]) for each in infos] == [
+        (1, "handled", ["the tool answered with an error message"]),
+        (0, "handled", ["the application answered the tool call"]),
+    ]
+
+
 def test_call_with_the_id_of_a_failed_one(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Ids may repeat: the answer to a later call says nothing about the tool that failed before it."""
 
