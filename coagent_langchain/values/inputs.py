@@ -57,13 +57,13 @@ def user_text(inputs: Any) -> str | None:
 
 
 def last_call(inputs: Any) -> str | None:
-    """The id of the tool call that the last input message requests or answers: such a message is not user input."""
+    """The id of the tool call that is the last input, or that the last message requests or answers: no user says so."""
     messages = members_of(inputs).get("messages", inputs)
-    if not issubclass(type(messages), (list, tuple)) or not messages:
-        return None
-    last = messages[-1]
-    call = next(iter(tool_calls_of(last)), {})
-    call_id = members_of(last).get("tool_call_id") or call.get("id")
+    several = issubclass(type(messages), (list, tuple)) and messages
+    last = messages[-1] if several else messages
+    fields = members_of(last)
+    call = fields if fields.get("type") == "tool_call" else next(iter(tool_calls_of(last)), {})
+    call_id = fields.get("tool_call_id") or call.get("id")
     return call_id if isinstance(call_id, str) else None
 
 

@@ -8,12 +8,13 @@ import functools
 import pickle
 import random
 import threading
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel, RunnablePassthrough
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -33,7 +34,19 @@ def run_with_arguments_alone(call: Any, config: Any) -> ToolMessage:
     return ToolMessage(str(add.invoke(call["args"], config)), tool_call_id=call["id"])
 
 
-@pytest.mark.parametrize("run", [add.invoke, run_with_arguments_alone])
+def run_in_a_step(given: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """Run the tool in a step of its own, which is given the call in some form."""
+
+    def run(call: Any, config: Any) -> Any:
+        return RunnableLambda(lambda _: add.invoke(call)).invoke(given(call), config)
+
+    return run
+
+
+@pytest.mark.parametrize("run", [
+    add.invoke, run_with_arguments_alone, run_in_a_step(lambda call: call), run_in_a_step(lambda call: [call]),
+    run_in_a_step(lambda call: AIMessage("", tool_calls=[call])),
+])  # fmt: skip
 @pytest.mark.parametrize("prompt", [RunnableLambda(lambda asked: asked["messages"]), RunnablePassthrough()])
 def test_loop_of_the_applications_own_is_a_prompt_for_each_question(
     prompt: Any, run: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
