@@ -19,6 +19,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, RetryPolicy, interrupt
 
 from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.sessions import pending
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
 from tests.reading import of_type, types
@@ -133,6 +134,30 @@ def test_tool_of_an_own_loop_that_is_called_again(
         (1, "retry", ["look was called again"]),
         (3, "handled", ["the application answered the tool call"]),
     ]
+
+
+def test_many_attempts_at_a_tool_of_an_own_loop(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the latest attempts are remembered: an application may try for ever."""
+    monkeypatch.setattr(pending, "MAX_ATTEMPTS", 2)
+    failing = iter([True, True, True, False])
+
+    @tool
+    def look(place: str) -> str:
+        """Look somewhere."""
+        if next(failing):
+            raise ValueError(place)
+        return "seen"
+
+    config: Any = {"callbacks": [handler]}
+    asked = chat(calls(("look", {"place": "a"}, "1"))).invoke("q", config)
+    for _ in range(4):
+        with contextlib.suppress(ValueError):
+            look.invoke(asked.tool_calls[0], config)
+
+    errors = [each["event_id"] for each in of_type(log, "error")]
+    assert [each["error_info"]["error_id"] for each in of_type(log, "recovery")] == errors[-2:]
 
 
 def test_tool_of_an_own_loop_that_fails_and_then_answers_with_an_error(
