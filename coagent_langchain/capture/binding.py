@@ -98,7 +98,7 @@ class Binding:
         finally:  # even if Ctrl-C comes while a long input is read: the session has been joined
             self._start_session(root, prompt.session, text)
         if text is not None:
-            if scope.current() is prompt:
+            if scope.current() is prompt or (root.turn and root.kind != "tool"):  # in a block, or in an own loop
                 _repeat(root, prompt, text)
             self._log_input(root, prompt, text)
         if prompt.logged:
@@ -258,7 +258,7 @@ class Binding:
 
 
 def _repeat(root: Root, prompt: Prompt, text: str) -> None:
-    """Give a root the unresolved errors of the run that it repeats: an application's own retries share a block."""
+    """Give a root the unresolved errors of the run that it repeats: an application's own retries share a prompt."""
     root.request = root.kind, root.name, fingerprint(text)
     root.unresolved += prompt.failed.pop(root.request, ())
 

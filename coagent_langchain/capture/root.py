@@ -33,8 +33,8 @@ class Root(Run):
         becoming: the prompt that is about to be assigned to it; what this thread logs meanwhile belongs to that.
         asked: the ids of the questions at which its graph stopped.
         answered: the questions that it has answers to, by id: if it fails, they may have to be answered again.
-        request: in a prompt's block, its kind, its name and the fingerprint of the user's text: a later run there with
-            the same request repeats it.
+        request: in a prompt of several roots, its kind, its name and the fingerprint of the user's text: a later run
+            there with the same request repeats it.
         stopped: `cancelled` or `abandoned`, if it was stopped from outside.
         cut: what was stopped in it last, as an event says; weak, since that run refers to this one.
         unresolved: the ids of the errors with which it, its graph's earlier run or the run that it repeats failed.

@@ -31,7 +31,7 @@ class Prompt(Scope):
         number: `prompt_number`, from 1; 0 until the prompt is entered.
         turn: the number of the latest turn, 0 before the first model call.
         session_state: the state of its session, from that session's start to its end.
-        failed: the ids of the errors with which runs in its block ended, by run and input.
+        failed: the ids of the errors with which runs in it ended that another may repeat, by run and input.
     """
 
     def __init__(self, session: Session, *, text: str | None = None, meta: JsonObject | None = None) -> None:
@@ -76,7 +76,7 @@ class Prompt(Scope):
         (outlet or self.session.outlet).emit(entry, self._meta or ())
 
     def run_failed(self, request: tuple[str, str, int], error_ids: tuple[str, ...]) -> None:
-        """Record that a run in the block has failed; only the latest are kept."""
+        """Record that a run has failed which another may repeat; only the latest are kept."""
         with _lock:
             keep_latest(self.failed, request, error_ids, MAX_FAILED)
 

@@ -208,6 +208,27 @@ def test_call_with_the_id_of_a_failed_one(log: MemoryDelivery, handler: CoagentC
     assert (len(of_type(log, "error")), of_type(log, "recovery")) == (1, [])
 
 
+@pytest.mark.parametrize("before", [RunnablePassthrough(), None])
+def test_model_that_an_own_loop_calls_again_after_a_tool_is_recovered(
+    before: Any, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The messages end with the tool's answer, so both attempts are in one prompt, even without a block."""
+    config: Any = {"callbacks": [handler]}
+    model: Any = chat(calls(("look", {}, "c1")), TimeoutError("slow"), TimeoutError("down"), "done")
+    asking = model if before is None else before | model
+    messages: list[Any] = [HumanMessage("q")]
+    messages += [asking.invoke(messages, config), ToolMessage("found", tool_call_id="c1")]
+    for _ in range(3):
+        with contextlib.suppress(TimeoutError):
+            asking.invoke(messages, config)
+
+    errors = {e["event_id"]: e["error_info"]["error_message"] for e in of_type(log, "error")}
+    recovered = [(errors[e["error_info"]["error_id"]], e["error_info"]["recovery_strategy"], e["prompt_number"])
+                 for e in of_type(log, "recovery")]  # fmt: skip
+    assert recovered == [("slow", "retry", 1), ("down", "retry", 1)]
+    assert {e["prompt_number"] for e in log.entries} == {1}
+
+
 def test_retry_of_a_graph_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A node that LangGraph's own retry policy repeats: one error, one recovery by retry, numbered attempts."""
     graph = StateGraph(MessagesState)
