@@ -141,14 +141,15 @@ class Binding:
         """The prompt in which a model requested the tool call that the root runs, or that its inputs end with.
 
         In an application that calls the model and tools in its own loop, each of these calls is a root. A tool that is
-        invoked with the arguments alone is taken for a waiting call of its name, if the latest prompt has one.
+        invoked with the arguments alone is taken for a call of its name, if the latest prompt has one that has not run
+        or has failed.
         """
         state = session.state
         calls = state.pending.tool_calls
         call_id = root.tool_call_id if root.kind == "tool" else last_call(inputs)
         by_name = root.kind == "tool" and call_id is None
         if by_name:
-            call_id = calls.waiting_for(root.name, state.last_number)
+            call_id = calls.may_run(root.name, state.last_number)
         place = None if call_id is None or calls.is_shared(call_id) else calls.requested_in(call_id)
         if place is None or (by_name and place[0].number != state.last_number):
             return None

@@ -46,9 +46,10 @@ class Endings(RunCloser):
         if type(run) is Root:
             if inputs is not None:
                 self._recorder.binding.take_own_inputs(run, inputs)
-            if run.tool_call_id is not None and not failed:
-                attempts = self._recorder.prompt_of(run).session_state.pending.failed_tools.pop(run.tool_call_id, ())
-                run.unresolved = tuple(dict.fromkeys(chain(*attempts, run.unresolved)))
+            if run.call_id is not None and not failed:
+                calls = self._recorder.prompt_of(run).session_state.pending.tool_calls
+                if tool := calls.failed.pop(run.call_id, None):
+                    run.unresolved = tuple(dict.fromkeys(chain(*tool.attempts, run.unresolved)))
             if run.unresolved and not failed:
                 self._errors.resumed(run)
             self._root_ended(run, outputs)
@@ -120,8 +121,8 @@ class Endings(RunCloser):
             state.pending.ask(key, question._replace(is_answered=True))
         if root.request is not None and root.unresolved:
             prompt.run_failed(root.request, root.unresolved)
-        if root.tool_call_id is not None and root.unresolved:
-            state.pending.tool_failed(root.tool_call_id, root.unresolved)
+        if root.call_id is not None:
+            state.pending.tool_calls.failed_at(root.call_id, root.name, root.unresolved)
         if root.thread is not None:
             state.pending.stop(root.thread, Stop(prompt, asking=False, errors=root.unresolved))
         if outcome.stopped:  # what ran beside a failure may continue to its own end

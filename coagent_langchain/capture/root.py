@@ -37,6 +37,7 @@ class Root(Run):
             there with the same request repeats it.
         stopped: `cancelled` or `abandoned`, if it was stopped from outside.
         cut: what was stopped in it last, as an event says; weak, since that run refers to this one.
+        call_id: of a tool, the call that it runs; with the arguments alone, the one of its name for which it is taken.
         unresolved: the ids of the errors with which it, its graph's earlier run or the run that it repeats failed.
     """
 
@@ -54,6 +55,7 @@ class Root(Run):
     request: tuple[str, str, int] | None = None
     stopped: str | None = None
     cut: ref[Run] | None = None
+    call_id: str | None = None
     unresolved: tuple[str, ...] = ()
 
     def __init__(self, run_id: UUID, kind: str, name: str, started_ns: int, timestamp: int) -> None:
@@ -106,16 +108,23 @@ class Root(Run):
         if self.tool_calls is None:
             self.tool_calls = ToolCalls()
         self.tool_calls.request(tool_call_id, prompt, turn, call)
-        pending = prompt.session_state.pending
-        if pending.failed_tools:  # ids may repeat: what failed was another call
-            pending.failed_tools.pop(tool_call_id, None)
-        pending.tool_calls.request(tool_call_id, prompt, turn, {"name": call["name"]})
+        prompt.session_state.pending.tool_calls.request(tool_call_id, prompt, turn, {"name": call["name"]})
 
-    def tool_began(self, run: Run, prompt: Prompt) -> None:
-        """Note that a tool or retriever begins: its call, if a model requested one, no longer waits."""
+    def tool_began(self, run: Run, prompt: Prompt) -> str | None:
+        """Note that a tool or retriever begins: its call, if a model requested one, no longer waits.
+
+        Returns:
+            the id of its call, if known.
+        """
         call_id, shared = run.tool_call_id, prompt.session_state.pending.tool_calls
-        for calls in (shared,) if self.tool_calls is None else (shared, self.tool_calls):
-            if call_id is not None:
-                calls.ran(call_id)
-            elif run.kind == "tool":
-                calls.ran_by_name(run.name, prompt.number)
+        if call_id is None and run is self and run.kind == "tool":
+            call_id = shared.ran_by_name(run.name, prompt.number)
+        else:
+            for calls in (shared,) if self.tool_calls is None else (shared, self.tool_calls):
+                if call_id is not None:
+                    calls.ran(call_id)
+                elif run.kind == "tool":
+                    calls.ran_by_name(run.name, prompt.number)
+        if run is self:
+            self.call_id = call_id
+        return call_id

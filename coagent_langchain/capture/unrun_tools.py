@@ -52,13 +52,14 @@ def log_answers_to_model(recorder: Recorder, errors: ErrorRecorder, model: Run, 
     """
     if model.prompt is None:
         return
-    pending = model.prompt.session_state.pending
-    if pending.tool_calls.all_ran and not pending.failed_tools:
+    pending = model.prompt.session_state.pending.tool_calls
+    if pending.all_ran and not pending.failed:
         return
     answers = list(takewhile(_is_answer, reversed(messages)))
     for message in reversed(answers):
-        if attempts := pending.failed_tools.pop(members_of(message)["tool_call_id"], None):
-            errors.answered(model, attempts[-1])
+        tool = pending.failed.pop(members_of(message)["tool_call_id"], None)
+        if tool is not None and tool.attempts:
+            errors.answered(model, tool.attempts[-1])
         if run := _called(recorder, model, model.parent, message, messages):
             found = read_tool_message(message)
             if found.failed:

@@ -20,10 +20,27 @@ MAX_QUESTIONS = 1_000  # open questions of one session; the answer to an older o
 _lock = fork_safe_lock()
 
 
+class FailedTool(NamedTuple):
+    """A tool that the application runs itself, and of which each attempt so far failed or was cancelled.
+
+    Attributes:
+        name: its name.
+        attempts: the ids of the errors of each attempt that failed.
+    """
+
+    name: str
+    attempts: tuple[tuple[str, ...], ...]
+
+
 class ToolCalls:
-    """Which turn requested each tool call, and which calls have not run yet; only the latest calls are kept."""
+    """Which turn requested each tool call, and which calls have not run yet; only the latest calls are kept.
+
+    Attributes:
+        failed: the tools that failed, by tool call: the application may try again, or tell the model of them.
+    """
 
     def __init__(self) -> None:
+        self.failed: dict[str, FailedTool] = {}
         self._requested: dict[str, tuple[Prompt, int]] = {}
         self._waiting: dict[str, dict[str, Any]] = {}  # calls that have not run
         self._shared: set[str] = set()
@@ -38,6 +55,7 @@ class ToolCalls:
                 self._shared.add(call_id)
             self._requested[call_id] = (prompt, turn)
             self._waiting[call_id] = call  # even if one has run: ids may repeat
+            self.failed.pop(call_id, None)  # it was another call
             if len(self._requested) > MAX_TOOL_CALLS:
                 oldest = next(iter(self._requested))
                 del self._requested[oldest]
@@ -60,17 +78,34 @@ class ToolCalls:
         """Record that a tool has run, and return its call; None if that was known, or the call is not."""
         return self._waiting.pop(call_id, None)
 
-    def ran_by_name(self, name: str, prompt_number: int) -> None:
-        """Record that a tool has run without a call's id: the first waiting call of that name counts as run."""
-        with _lock:  # else several that run at once would all count as the first call
-            if (call_id := self.waiting_for(name, prompt_number)) is not None:
-                self.ran(call_id)
-
-    def waiting_for(self, name: str, prompt_number: int) -> str | None:
-        """The id of the first call for this tool that has not run: the first in that prompt, if there is one."""
+    def failed_at(self, call_id: str, name: str, error_ids: tuple[str, ...]) -> None:
+        """Record the errors, none if it was cancelled, of an attempt at a tool that the application runs itself."""
         with _lock:
-            waiting = [call_id for call_id, call in list(self._waiting.items()) if call.get("name") == name]
-            return max(waiting, key=lambda call_id: self._requested[call_id][0].number == prompt_number, default=None)
+            attempts = self.failed.get(call_id, FailedTool(name, ())).attempts
+            if own := tuple(each for each in error_ids if not any(each in attempt for attempt in attempts)):
+                attempts = (*attempts, own)[-MAX_ATTEMPTS:]
+            keep_latest(self.failed, call_id, FailedTool(name, attempts), MAX_TOOL_CALLS)
+
+    def ran_by_name(self, name: str, prompt_number: int) -> str | None:
+        """Record that a tool has run without a call's id: the first call of that name that may run counts as run.
+
+        Returns:
+            its id, if that prompt requested it.
+        """
+        with _lock:  # else several that run at once would all count as the first call
+            call_id = self.may_run(name, prompt_number)
+            if call_id is None:
+                return None
+            self.ran(call_id)
+            return call_id if self._requested[call_id][0].number == prompt_number else None
+
+    def may_run(self, name: str, prompt_number: int) -> str | None:
+        """The id of the first call for this tool that has not run, or else has failed; if possible, in that prompt."""
+        with _lock:
+            found = [call_id for call_id, call in list(self._waiting.items()) if call.get("name") == name]
+            found += [call_id for call_id, tool in list(self.failed.items())
+                      if tool.name == name and call_id in self._requested]  # fmt: skip
+            return max(found, key=lambda call_id: self._requested[call_id][0].number == prompt_number, default=None)
 
     def ran_with(self, name: str, args: Any) -> str | None:
         """Record that a tool has run with these arguments alone, and return the id of the first such call, if any."""
@@ -140,13 +175,10 @@ class Pending:
         tool_calls: the latest tool calls.
         questions: what a human was asked, by interrupt id.
         stopped: where graphs stopped, by thread.
-        failed_tools: the errors of each attempt at a tool that the application runs itself, by tool call: it may try
-            again, or tell the model of them.
     """
 
     def __init__(self) -> None:
         self.tool_calls = ToolCalls()
-        self.failed_tools: dict[str, tuple[tuple[str, ...], ...]] = {}
         self.questions: dict[str, Question] = {}
         self.stopped: dict[Any, Stop] = {}
         self._told: dict[str, None] = {}
@@ -168,13 +200,6 @@ class Pending:
         """Record what a human is asked."""
         with _lock:
             keep_latest(self.questions, interrupt_id, question, MAX_QUESTIONS)
-
-    def tool_failed(self, call_id: str, error_ids: tuple[str, ...]) -> None:
-        """Record the errors of an attempt at a tool that the application runs itself, maybe with earlier ones'."""
-        with _lock:
-            attempts = self.failed_tools.get(call_id, ())
-            own = tuple(each for each in error_ids if not any(each in attempt for attempt in attempts))
-            keep_latest(self.failed_tools, call_id, (*attempts, own)[-MAX_ATTEMPTS:], MAX_TOOL_CALLS)
 
     def asked_in(self, thread: Any) -> dict[str, Question]:
         """The questions still open in a thread, by interrupt id.

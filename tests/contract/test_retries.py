@@ -104,11 +104,15 @@ def test_failure_of_a_tool_that_an_own_loop_answers_is_handled(
     }
 
 
+@pytest.mark.parametrize("given", ["call", "arguments"])
 @pytest.mark.parametrize("in_block", [True, False])
 def test_tool_of_an_own_loop_that_is_called_again(
-    log: MemoryDelivery, handler: CoagentCallbackHandler, *, in_block: bool
+    log: MemoryDelivery, handler: CoagentCallbackHandler, *, in_block: bool, given: str
 ) -> None:
-    """A success makes up for all attempts, an answer for the last one, and a later call of the same id for none."""
+    """A success makes up for all attempts, an answer for the last one, and a later call of the same id for none.
+
+    All are in the prompt and turn of the model's request. What an earlier prompt requested in vain is another call.
+    """
     failing = iter([True, True, False, True, True, False])
 
     @tool
@@ -119,13 +123,16 @@ def test_tool_of_an_own_loop_that_is_called_again(
         return "seen"
 
     config: Any = {"callbacks": [handler]}
-    with handler.session("S") as session, session.prompt("q") if in_block else contextlib.nullcontext():
-        for call_id, attempts in (("1", 3), ("2", 2), ("1", 1)):
-            asked = chat(calls(("look", {"place": "a"}, call_id))).invoke("q", config)
-            for _ in range(attempts):
-                with contextlib.suppress(ValueError):
-                    look.invoke(asked.tool_calls[0], config)
-            chat("so").invoke([HumanMessage("q"), asked, ToolMessage("a", tool_call_id=call_id)], config)
+    with handler.session("S") as session:
+        chat(calls(("look", {"place": "b"}, "0"))).invoke("never mind", config)
+        with session.prompt("q") if in_block else contextlib.nullcontext():
+            for call_id, attempts in (("1", 3), ("2", 2), ("1", 1)):
+                asked = chat(calls(("look", {"place": "a"}, call_id))).invoke("q", config)
+                (call,) = asked.tool_calls
+                for _ in range(attempts):
+                    with contextlib.suppress(ValueError):
+                        look.invoke(call if given == "call" else call["args"], config)
+                chat("so").invoke([HumanMessage("q"), asked, ToolMessage("a", tool_call_id=call_id)], config)
 
     errors, infos = of_type(log, "error"), [each["error_info"] for each in of_type(log, "recovery")]
     ids = [each["event_id"] for each in errors]
@@ -134,6 +141,61 @@ def test_tool_of_an_own_loop_that_is_called_again(
         (1, "retry", ["look was called again"]),
         (3, "handled", ["the application answered the tool call"]),
     ]
+    places = [(2, 1), (2, 3), (2, 5)] if in_block else [(2, 1), (3, 1), (4, 1)]
+    ran = [(each["prompt_number"], each["turn_number"]) for each in of_type(log, "tool_call")]
+    assert ran == [place for place, attempts in zip(places, (3, 2, 1), strict=True) for _ in range(attempts)]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_tool_of_an_own_loop_that_is_called_again_after_another(
+    error: type[BaseException], log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """With the arguments alone, it runs the calls that have not run before one that failed or was cancelled."""
+    failing = iter([True, False, False])
+
+    @tool
+    def look(place: str) -> str:
+        """Look somewhere."""
+        if next(failing):
+            raise error(place)
+        return "seen"
+
+    config: Any = {"callbacks": [handler]}
+    asked = chat(calls(("look", {"place": "a"}, "1"), ("look", {"place": "b"}, "2"))).invoke("q", config)
+    for place in "aba":
+        with contextlib.suppress(error):
+            look.invoke({"place": place}, config)
+    answers = [ToolMessage("seen", tool_call_id=call_id) for call_id in "12"]
+    chat("so").invoke([HumanMessage("q"), asked, *answers], config)
+
+    ran = [(each["tool_call"]["parameters"]["place"], each["prompt_number"]) for each in of_type(log, "tool_call")]
+    assert ran == [("a", 1), ("b", 1), ("a", 1)]
+    recovered = [(each["error_info"]["error_id"], each["error_info"]["recovery_strategy"])
+                 for each in of_type(log, "recovery")]  # fmt: skip
+    assert recovered == [(each["event_id"], "retry") for each in of_type(log, "error")]
+
+
+def test_tool_that_no_model_requested_is_no_other_attempt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """With the arguments alone, it runs neither an earlier prompt's call nor one whose request is not known."""
+    failing = iter([True, True, False])
+
+    @tool
+    def look(place: str) -> str:
+        """Look somewhere."""
+        if next(failing):
+            raise ValueError(place)
+        return "seen"
+
+    config: Any = {"callbacks": [handler]}
+    chat(calls(("look", {"place": "a"}, "1"))).invoke("q", config)
+    chat("hello").invoke("hi", config)
+    place: Any = {"place": "b"}
+    for given in ({"type": "tool_call", "name": "look", "args": place, "id": "2"}, place, place):
+        with contextlib.suppress(ValueError):
+            look.invoke(given, config)
+
+    assert [each["prompt_number"] for each in of_type(log, "tool_call")] == [3, 4, 5]
+    assert (len(of_type(log, "error")), of_type(log, "recovery")) == (2, [])
 
 
 def test_many_attempts_at_a_tool_of_an_own_loop(
