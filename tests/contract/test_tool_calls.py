@@ -533,6 +533,34 @@ def test_equal_calls_that_are_run_at_once_without_their_ids_have_one_each() -> N
     assert told == [["c0", "c1", "c2", "c3"]] * 20
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_tool_that_is_run_with_the_arguments_alone_has_the_turn_of_its_request(
+    wrapped: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Even if the tool before it has asked a model, in a run or in a prompt's block."""
+
+    @tool
+    def ask(a: int) -> str:
+        """Ask a model."""
+        return chat(str(a)).invoke("a?").text
+
+    def loop(question: str, config: RunnableConfig) -> Any:
+        asked = chat(calls(("ask", {"a": 1}, "1"), ("add", {"a": 1, "b": 2}, "2"))).invoke(question, config)
+        for each, call in zip((ask, add), asked.tool_calls, strict=True):
+            each.invoke(call["args"], config)
+        return asked
+
+    config: RunnableConfig = {"callbacks": [handler]}
+    with handler.session("s") as session, session.prompt("q"):
+        _ = RunnableLambda(loop).invoke("q", config) if wrapped else loop("q", config)
+
+    turns = [(e["event_type"], e["turn_number"]) for e in log.entries if e["turn_number"]]
+    assert turns == [
+        ("llm_call", 1), ("llm_response", 1), ("tool_call", 1), ("llm_call", 2), ("llm_response", 2),
+        ("tool_response", 1), ("tool_call", 1), ("tool_response", 1),
+    ]  # fmt: skip
+
+
 def test_answer_that_several_models_get_at_once_is_told_once() -> None:
     """An application may ask several times in parallel after it has answered a call itself."""
     told = []
