@@ -82,6 +82,8 @@ class ErrorRecorder:
         if parent is None:
             error_ids = [*root.unresolved, *(each.error_id for each in failures if each.error_id)]
             root.unresolved = tuple(dict.fromkeys(error_ids))[-MAX_FAILURES:]
+            if root.call_id is None and root.framework is None:  # a step around a tool; a graph is resumed instead
+                root.call_id = next((each.run.tool_call_id for each in failures if each.run.tool_call_id), None)
             return
         above = parent
         while above.key not in self._recorder.tree.open and above.parent is not None:

@@ -37,7 +37,8 @@ class Root(Run):
             there with the same request repeats it.
         stopped: `cancelled` or `abandoned`, if it was stopped from outside.
         cut: what was stopped in it last, as an event says; weak, since that run refers to this one.
-        call_id: of a tool, the call that it runs; with the arguments alone, the one of its name for which it is taken.
+        call_id: of a tool, the call that it runs; with the arguments alone, the one of its name for which it is taken;
+            of a chain, the call of the tool whose error it raised.
         unresolved: the ids of the errors with which it, its graph's earlier run or the run that it repeats failed.
     """
 

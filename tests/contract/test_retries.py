@@ -76,8 +76,9 @@ def test_tool_that_is_called_again_and_answers_with_an_error(
     ]
 
 
+@pytest.mark.parametrize("in_a_step", [False, True])
 def test_failure_of_a_tool_that_an_own_loop_answers_is_handled(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
+    in_a_step: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """The application runs the tools itself, catches what they raise and tells the model; what it does not, remains."""
 
@@ -89,19 +90,18 @@ def test_failure_of_a_tool_that_an_own_loop_answers_is_handled(
     config: Any = {"callbacks": [handler]}
     asked = chat(calls(("look", {"place": "a"}, "1"), ("look", {"place": "b"}, "2"))).invoke("q", config)
     for call in asked.tool_calls:
-        with contextlib.suppress(ValueError):
-            look.invoke(call, config)
+        for name in ("first", "second"):  # attempts, each in a step of another name
+            with contextlib.suppress(ValueError):
+                (RunnableLambda(look.invoke, name=name) if in_a_step else look).invoke(call, config)
     messages = [HumanMessage("q"), asked, ToolMessage("no a", tool_call_id="1", status="error")]
     chat("sorry").invoke(messages, config)
     chat("bye").invoke(messages, config)
 
-    (first, _), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
-    assert (first["error_info"]["error_message"], recovery["prompt_number"]) == ("a", 1)
-    assert {name: recovery["error_info"][name] for name in ("error_id", "recovery_strategy", "recovery_actions")} == {
-        "error_id": first["event_id"],
-        "recovery_strategy": "handled",
-        "recovery_actions": ["the application answered the tool call"],
-    }
+    errors = of_type(log, "error")
+    names = ("error_id", "recovery_strategy", "recovery_actions")
+    recovered = [(*map(e["error_info"].get, names), e["prompt_number"]) for e in of_type(log, "recovery")]
+    assert [e["error_info"]["error_message"] for e in errors] == ["a", "a", "b", "b"]
+    assert recovered == [(errors[1]["event_id"], "handled", ["the application answered the tool call"], 1)]
 
 
 @pytest.mark.parametrize("given", ["call", "arguments"])
