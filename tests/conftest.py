@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, settings
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.delivery.registry import registry
 from coagent_langchain.errors import guard
+from coagent_langchain.sessions import registry as sessions
 from coagent_langchain.testing import MemoryDelivery
+from coagent_langchain.weak_collection import WeakCollection
 
 # A busy machine is slow, not broken: examples have no deadline.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -45,6 +47,12 @@ def no_delivery_goes_on() -> Iterator[None]:
     for delivery in registry._deliveries.values():
         delivery.close(elapsed=math.inf)
     registry._deliveries.clear()
+
+
+@pytest.fixture(autouse=True)
+def sessions_are_swept_in_their_own_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread ends another test's sessions, whose delivery may fail on purpose, when a test sets clocks forward."""
+    monkeypatch.setattr(sessions, "_watched", WeakCollection())
 
 
 @pytest.fixture(autouse=True)
