@@ -46,8 +46,8 @@ def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | No
 
     Known shapes: LangChain blocks (`base64`; `source_type` with `data`), Anthropic (`source.data`), OpenAI
     (`input_audio.data`, `audio.data`, `b64_json`, `file_data`, image generation's `result`), Gemini (`data` with
-    `mime_type`), Bedrock (`source.bytes`), Mistral (`input_audio`), MCP (`data`, or a resource's
-    `blob`), Ollama and Perplexity (in place of an address).
+    `mime_type`), Bedrock (`source.bytes`), Mistral (`input_audio`), MCP (`data`, or a resource's `blob`), Ollama and
+    Perplexity (in place of an address).
     """
     if value.startswith("data:"):
         return of_data_uri(value)

@@ -13,7 +13,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import ToolRetryMiddleware
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
-from langchain_core.tools import ToolException, tool
+from langchain_core.tools import BaseTool, ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, RetryPolicy, interrupt
@@ -76,6 +76,20 @@ def test_tool_that_is_called_again_and_answers_with_an_error(
     ]
 
 
+def looking(*errors: BaseException | None) -> BaseTool:
+    """A tool that raises one of these each time that it runs, or answers in place of None."""
+    results = iter(errors)
+
+    @tool
+    def look(place: str) -> str:
+        """Look somewhere."""
+        if error := next(results):
+            raise error
+        return "seen"
+
+    return look
+
+
 @pytest.mark.parametrize("in_a_step", [False, True])
 def test_failure_of_a_tool_that_an_own_loop_answers_is_handled(
     in_a_step: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
@@ -113,15 +127,7 @@ def test_tool_of_an_own_loop_that_is_called_again(
 
     All are in the prompt and turn of the model's request. What an earlier prompt requested in vain is another call.
     """
-    failing = iter([True, True, False, True, True, False])
-
-    @tool
-    def look(place: str) -> str:
-        """Look somewhere."""
-        if next(failing):
-            raise ValueError(place)
-        return "seen"
-
+    look = looking(*map(ValueError, "ab"), None, *map(ValueError, "cd"), None)
     config: Any = {"callbacks": [handler]}
     with handler.session("S") as session:
         chat(calls(("look", {"place": "b"}, "0"))).invoke("never mind", config)
@@ -151,15 +157,7 @@ def test_tool_of_an_own_loop_that_is_called_again_after_another(
     error: type[BaseException], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """With the arguments alone, it runs the calls that have not run before one that failed or was cancelled."""
-    failing = iter([True, False, False])
-
-    @tool
-    def look(place: str) -> str:
-        """Look somewhere."""
-        if next(failing):
-            raise error(place)
-        return "seen"
-
+    look = looking(error("no"), None, None)
     config: Any = {"callbacks": [handler]}
     asked = chat(calls(("look", {"place": "a"}, "1"), ("look", {"place": "b"}, "2"))).invoke("q", config)
     for place in "aba":
@@ -177,15 +175,7 @@ def test_tool_of_an_own_loop_that_is_called_again_after_another(
 
 def test_tool_that_no_model_requested_is_no_other_attempt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """With the arguments alone, it runs neither an earlier prompt's call nor one whose request is not known."""
-    failing = iter([True, True, False])
-
-    @tool
-    def look(place: str) -> str:
-        """Look somewhere."""
-        if next(failing):
-            raise ValueError(place)
-        return "seen"
-
+    look = looking(ValueError("no"), ValueError("no"), None)
     config: Any = {"callbacks": [handler]}
     chat(calls(("look", {"place": "a"}, "1"))).invoke("q", config)
     chat("hello").invoke("hi", config)
@@ -203,15 +193,7 @@ def test_many_attempts_at_a_tool_of_an_own_loop(
 ) -> None:
     """Only the latest attempts are remembered: an application may try for ever."""
     monkeypatch.setattr(pending, "MAX_ATTEMPTS", 2)
-    failing = iter([True, True, True, False])
-
-    @tool
-    def look(place: str) -> str:
-        """Look somewhere."""
-        if next(failing):
-            raise ValueError(place)
-        return "seen"
-
+    look = looking(*map(ValueError, "abc"), None)
     config: Any = {"callbacks": [handler]}
     asked = chat(calls(("look", {"place": "a"}, "1"))).invoke("q", config)
     for _ in range(4):
@@ -226,13 +208,7 @@ def test_tool_of_an_own_loop_that_fails_and_then_answers_with_an_error(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """The second attempt makes up for nothing: each error is handled by the answer to the call that it ended."""
-    errors = iter([ValueError("down"), ToolException("no soup")])
-
-    @tool
-    def look(place: str) -> str:
-        """Look somewhere."""
-        raise next(errors)
-
+    look = looking(ValueError("down"), ToolException("no soup"))
     look.handle_tool_error = True
     config: Any = {"callbacks": [handler]}
     with handler.session("S") as session, session.prompt("q"):
@@ -252,14 +228,7 @@ def test_tool_of_an_own_loop_that_fails_and_then_answers_with_an_error(
 
 def test_call_with_the_id_of_a_failed_one(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Ids may repeat: the answer to a later call says nothing about the tool that failed before it."""
-
-    @tool
-    def look(place: str) -> str:
-        """Look somewhere."""
-        if place == "a":
-            raise ValueError(place)
-        return "seen"
-
+    look = looking(ValueError("no"), None)
     config: Any = {"callbacks": [handler]}
     for place in "ab":
         with contextlib.suppress(ValueError):
