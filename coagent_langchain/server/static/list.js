@@ -1,10 +1,11 @@
 // The list of sessions: keyboard, filters that apply at once, choosing two to compare, live updates.
+import { kept } from "./merge.js";
 import { get, live, localTimes, nodes, onKeys, regularly, sayLive } from "./page.js";
 
 const list = document.getElementById("sessions");
 const search = document.getElementById("search");
 const waits = "reload" in list.dataset; // for the first session
-let shown = ""; // the list as the server wrote it
+const update = kept(list);
 let at = ""; // the address of the marked session: its place changes as new ones arrive
 
 const rows = () => [...list.querySelectorAll("tr[data-href]")];
@@ -35,25 +36,15 @@ function chosen() {
   }
 }
 
-/** A key shared by a link, box or button of the list and its replacement. */
-const same = (element) => `${element.tagName} ${element.getAttribute("href") ?? element.value}`;
-
 async function refresh() {
   if (waits) return location.reload();
   const html = await (await get(`/view/sessions${location.search}`)).text();
-  if (html === shown) return; // keeps a selection in it
-  shown = html;
-  const known = new Set(rows().map((row) => row.dataset.href));
-  const checked = new Set([...list.querySelectorAll("[name=s]:checked")].map((box) => box.value));
-  const focused = list.contains(document.activeElement) && same(document.activeElement);
-  list.replaceChildren(...nodes(html));
-  for (const box of list.querySelectorAll("[name=s]")) box.checked = checked.has(box.value);
-  for (const row of rows()) row.classList.toggle("fresh", !known.has(row.dataset.href));
-  marked()?.classList.add("at");
+  const known = new Set(rows()), focused = document.activeElement;
+  update(...nodes(html));
+  for (const row of rows()) row.classList.toggle("fresh", !known.has(row));
   localTimes(list);
   chosen();
-  const focusable = [...list.querySelectorAll("a, input, button")];
-  focusable.find((element) => same(element) === focused)?.focus({ preventScroll: true });
+  if (list.contains(focused)) focused.focus({ preventScroll: true }); // a row that has moved has lost it
 }
 
 /** Focus the filter that was set on the previous page, so that an arrow key changes it further. */

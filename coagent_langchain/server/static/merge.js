@@ -1,6 +1,6 @@
 // Shows updated HTML from the server without undoing what the reader did to the previous version.
 
-const key = (node) => `${node.nodeName} ${node.dataset?.item ?? ""}`;
+const key = (node) => `${node.nodeName} ${node.dataset?.item ?? node.dataset?.href ?? ""}`;
 
 /**
  * Replace the children of `shown`, made from `sent`, by those of `fresh`. Nodes equal in both stay, with their focus,

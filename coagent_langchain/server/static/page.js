@@ -79,7 +79,7 @@ export function localTimes(root = document) {
   for (const element of root.querySelectorAll("time")) {
     const at = Date.parse(element.dateTime);
     element.title = `${absolute.format(at)} (${element.dateTime})`;
-    element.textContent = ("exact" in element.dataset ? clock : past)(at);
+    write(element, ("exact" in element.dataset ? clock : past)(at));
   }
 }
 
