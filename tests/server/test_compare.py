@@ -103,7 +103,7 @@ def test_comparison_has_the_figures_of_both_sessions() -> None:
     two = Session("two", T0, T0 + 1_500, "completed", prompts=1, turns=4, llm_calls=2, tool_calls=5, errors=0,
                   input_tokens=30, output_tokens=8, total_tokens=38, cached_tokens=9, cost=0.5)  # fmt: skip
 
-    assert [(line.name, line.left, line.right, line.difference) for line in figures(one, two)] == [
+    assert figures(one, two) == [
         ("Duration", "1.0 s", "1.5 s", "+500 ms (+50%)"), ("Prompts", "1", "1", "same"),
         ("Turns", "2", "4", "+2 (+100%)"), ("Model calls", "3", "2", "−1 (−33%)"),
         ("Tool calls", "4", "5", "+1 (+25%)"), ("Tokens in", "60", "30", "−30 (−50%)"), ("of it cached", "–", "9", ""),
@@ -175,7 +175,7 @@ def test_small_difference_of_costs_is_told_in_words(left: float | None, right: f
     """No sign can precede `<`."""
     first, second = Session("a", 0, 0, cost=left), Session("b", 0, 0, cost=right)
 
-    assert next(figure.difference for figure in figures(first, second) if figure.name == "Cost") == told
+    assert next(figure[-1] for figure in figures(first, second) if figure[0] == "Cost") == told
 
 
 def test_comparison_tells_what_the_first_model_calls_were_given_differently(running: Running) -> None:

@@ -41,16 +41,6 @@ class Side:
     marked: Markup = field(default_factory=Markup)
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the table of figures."""
-
-    name: str
-    left: str
-    right: str
-    difference: str
-
-
 def sides(timeline: Timeline, read: Read) -> list[Side]:
     """A session's first prompts, each with its last answer that is not inside a tool."""
     tools = ran(timeline.tools)
@@ -182,8 +172,8 @@ def first_call(timeline: Timeline, read: Read) -> Value:
     return Value(next((read(*bar.events[0]) for bar in timeline.models), None))
 
 
-def figures(a: Session, b: Session) -> list[Figure]:
-    """The table at the top: each session's figures, and the difference."""
+def figures(a: Session, b: Session) -> list[tuple[str, str, str, str]]:
+    """The table at the top: for each figure its name, that of both sessions, and the difference."""
     unpriced = _figure("Calls without a price", a.unpriced_calls, b.unpriced_calls, formats.count)
     cached = _figure("of it cached", a.cached_tokens, b.cached_tokens, formats.count)
     both = _figure("Tokens", a.total_tokens, b.total_tokens, formats.count)
@@ -203,12 +193,14 @@ def figures(a: Session, b: Session) -> list[Figure]:
     ]
 
 
-def _figure(name: str, a: float | None, b: float | None, write: Callable[[float | None], str]) -> Figure:
+def _figure(
+    name: str, a: float | None, b: float | None, write: Callable[[float | None], str]
+) -> tuple[str, str, str, str]:
     if a is None or b is None:
-        return Figure(name, write(a), write(b), "")
+        return name, write(a), write(b), ""
     change = round(b - a, 9)  # costs are sums of floats: in another order, the last digit differs
     sign, words = ("+", "more") if change > 0 else ("−", "less")
     size = write(abs(change))
     told = f"{size} {words}" if size.startswith("<") else sign + size
     percent = f" ({sign}{abs(change) / a:,.0%})" if a else ""
-    return Figure(name, write(a), write(b), told + percent if change else "same")
+    return name, write(a), write(b), told + percent if change else "same"
