@@ -117,9 +117,9 @@ def text(request: Request) -> PlainTextResponse:
 def events(request: Request) -> Response:
     """A page of the table of events, by `offset`, `limit` and optionally `q` (words) and `type`; with all types."""
     view = view_of(request)
-    given = request.query_params
-    places = _places(request, view, given.get("q", ""), given.get("type", ""))
-    offset, limit = number_in(given, "offset"), min(number_in(given, "limit", 200), MAX_PAGE)
+    places = _places(request, view)
+    offset = number_in(request.query_params, "offset")
+    limit = min(number_in(request.query_params, "limit", 200), MAX_PAGE)
     page = [_event_row(entry) for entry in _entries(request, view, places[offset : offset + limit])]
     types = [(name, f"{visible(name)} ({count(number)})") for name, number in sorted(view.session.types.items())]
     return answer({"total": len(places), "t0": view.session.first_ms, "rows": page, "types": types})
@@ -146,12 +146,13 @@ def _event_row(entry: Entry) -> list[Any]:
             m.input, m.output, m.cached, m.cost, visible(m.event_id), len(entry.body), bool(m.failed)]  # fmt: skip
 
 
-def _places(request: Request, view: View, words: str, event_type: str) -> Sequence[int]:
-    """The places in the timeline of the events that match a search and a type."""
+def _places(request: Request, view: View) -> Sequence[int]:
+    """The places in the timeline of the events that match the query: words `q` and a `type`, or either or neither."""
     timeline = view.timeline
-    if not words.strip() and not event_type:
+    words, event_type = request.query_params.get("q", "").strip(), request.query_params.get("type", "")
+    if not words and not event_type:
         return range(len(timeline.seqs))
-    hits = set(_hits(request, view.session.session_id, words)) if words.strip() else None
+    hits = set(_hits(request)) if words else None
     return [place for place, seq in enumerate(timeline.seqs)
             if (hits is None or seq in hits) and (not event_type or timeline.types[place] == event_type)]  # fmt: skip
 
@@ -167,13 +168,12 @@ def place(request: Request) -> Response:
 
 def find(request: Request) -> Response:
     """The seq of every event of the session that contains all words of `q`."""
-    found = session_of(request)
-    seqs = _hits(request, found.session_id, request.query_params.get("q", ""))
-    return answer({"seqs": [str(seq) for seq in seqs]})
+    return answer({"seqs": [str(seq) for seq in _hits(request)]})
 
 
-def _hits(request: Request, session_id: str, words: str) -> list[int]:
-    return store_of(request).search(session_id, words[:500], MAX_HITS)
+def _hits(request: Request) -> list[int]:
+    words = request.query_params.get("q", "")[:500]
+    return store_of(request).search(session_of(request).session_id, words, MAX_HITS)
 
 
 def conversation(request: Request) -> HTMLResponse:
@@ -207,7 +207,7 @@ def reader(request: Request, session_id: str) -> talk.Read:
 def raw(request: Request) -> HTMLResponse:
     """A page of the entries that contain the words `q`, as indented JSON, starting at the place `from`."""
     view, start = view_of(request), number_in(request.query_params, "from")
-    places = _places(request, view, request.query_params.get("q", ""), "")
+    places = _places(request, view)
     page = places[start : start + RAW_PAGE]
     entries = [_raw_entry(entry, place + 1) for place, entry in zip(page, _entries(request, view, page), strict=False)]
     return render("raw.html", entries=entries, start=start, **_more(len(places), start + RAW_PAGE))
