@@ -71,6 +71,8 @@ class Rollup:
         prompt_number, turn = entry["prompt_number"], entry["turn_number"]
         if turn >= self.turns.get(prompt_number, 0):
             self.turns[prompt_number] = turn
+        self.llm_calls += kind == "llm_call"
+        self.tool_calls += kind == "tool_call"
         self.open_calls += (kind in OPENING) - (kind in CLOSING)
         if kind in ACTIVE:
             self._add_activity(entry, timestamp)
@@ -99,9 +101,6 @@ class Rollup:
         if isinstance(tags, list):
             self.tags.update(tag[:TITLE] for tag in tags if isinstance(tag, str) and tag)
 
-    def _add_llm_call(self, entry: dict[str, Any]) -> None:
-        self.llm_calls += 1
-
     def _add_tokens(self, entry: dict[str, Any]) -> None:
         meta = entry.get("meta") or {}
         response = entry.get("llm_response") or {}
@@ -120,9 +119,6 @@ class Rollup:
         self.total_tokens += total
         self.cached_tokens += _count(read)
         self.unpriced_calls += bool(total) and (entry.get("performance_metrics") or {}).get("cost") is None
-
-    def _add_tool_call(self, entry: dict[str, Any]) -> None:
-        self.tool_calls += 1
 
     def _add_error(self, entry: dict[str, Any]) -> None:
         self.errors += 1
@@ -152,9 +148,7 @@ class Rollup:
 
 
 _ADD = {
-    "llm_call": Rollup._add_llm_call,
     "llm_response": Rollup._add_tokens,
-    "tool_call": Rollup._add_tool_call,
     "error": Rollup._add_error,
     "recovery": Rollup._add_recovery,
     "session_end": Rollup._add_end,
