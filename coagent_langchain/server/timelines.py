@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from coagent_langchain.server.presentation.moments import Moment, read
+from coagent_langchain.server.presentation.moments import read
 from coagent_langchain.server.presentation.timeline import Timeline, build
 from coagent_langchain.server.store import Session, Store, every_entry
 
@@ -41,7 +40,8 @@ class Timelines:
             if kept and _extent(kept.session) == _extent(session):
                 view = View(session, kept.timeline)
             else:
-                view = View(session, build(self._moments(session.session_id)))
+                entries = every_entry(self._store, session.session_id)
+                view = View(session, build(read(entry.seq, entry.body) for entry in entries))
             self._keep(view)
         return view
 
@@ -54,9 +54,6 @@ class Timelines:
                 dropped, gone = self._views.popitem(last=False)
                 self._building.pop(dropped, None)
                 total -= len(gone.timeline.times)
-
-    def _moments(self, session_id: str) -> Iterator[Moment]:
-        return (read(entry.seq, entry.body) for entry in every_entry(self._store, session_id))
 
 
 def _extent(session: Session) -> tuple[int, int, int]:
