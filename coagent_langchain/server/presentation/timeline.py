@@ -188,14 +188,8 @@ def _in_turns(bars: list[Bar]) -> list[Bar]:
 def _turn(group: list[Bar]) -> Bar:
     """One row over the bars of a turn."""
     first = group[0]
-    turn = Bar(
-        "turn",
-        f"Turn {first.turn}",
-        min(bar.start for bar in group),
-        prompt=first.prompt,
-        turn=first.turn,
-        children=group,
-    )
+    start = min(bar.start for bar in group)
+    turn = Bar("turn", f"Turn {first.turn}", start, prompt=first.prompt, turn=first.turn, children=group)
     turn.last = max(bar.last for bar in group)
     turn.status = _status(group)
     turn.end = None if turn.status == "open" else turn.last
