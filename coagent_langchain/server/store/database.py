@@ -83,7 +83,7 @@ class Lock:
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, str(os.getpid()).encode(), 0)
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Release the file for another server."""
         os.close(self._file)
 

@@ -124,10 +124,8 @@ def _alone(path: Path) -> Iterator[bool]:
     except ConfigurationError:
         yield False
         return
-    try:
+    with contextlib.closing(lock):
         yield True
-    finally:
-        lock.release()
 
 
 def _shrink(connection: sqlite3.Connection, path: Path) -> None:

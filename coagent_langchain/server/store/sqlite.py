@@ -68,7 +68,7 @@ class SqliteStore(Store):
     def __init__(self, path: Path) -> None:
         make_private(path)
         with ExitStack() as opened:
-            opened.callback(Lock(path).release)
+            opened.enter_context(closing(Lock(path)))
             try:
                 self._open(path, opened)
             except sqlite3.Error as error:
