@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 
 from coagent_langchain.server.presentation.bars import Bar
 from coagent_langchain.server.presentation.formats import total
@@ -26,8 +27,7 @@ class Prompts:
     """
 
     def __init__(self, asks: Iterable[Moment], answered: Mapping[str, Bar]) -> None:
-        self._bars: dict[int, list[Bar]] = defaultdict(list)
-        self._places: dict[int, list[Place]] = defaultdict(list)
+        self._opened: dict[int, list[tuple[Place, Bar]]] = defaultdict(list)  # by number, in chronological order
         self._of_root: dict[tuple[int, str], Bar] = {}
         self._answered = answered
         starts = []
@@ -41,7 +41,7 @@ class Prompts:
 
     def all(self) -> list[tuple[Place, Bar]]:
         """Every prompt, with the place of the entry that opened it."""
-        return [found for number, bars in self._bars.items() for found in zip(self._places[number], bars, strict=True)]
+        return [opened for same in self._opened.values() for opened in same]
 
     def of(self, bar: Bar) -> Bar:
         """The prompt of a bar: the one that its root run opened, else the latest before it with its number.
@@ -74,21 +74,21 @@ class Prompts:
         number, place = moment.prompt, (moment.at, moment.seq)
         bar = self._of_root.get((number, moment.root))
         if bar is None:
-            later = bisect_left(self._places[number], place)
-            bar = self._bars[number][later] if later < len(self._bars[number]) else self._at(number, place)
+            opened = self._opened[number]
+            later = bisect_left(opened, place, key=itemgetter(0))
+            bar = opened[later][1] if later < len(opened) else self._at(number, place)
         insort(bar.events, place)  # without extending the prompt's time span
         bar.cost = total((bar.cost, moment.cost))
         bar.label = bar.label or moment.note
 
     def _at(self, number: int, place: Place) -> Bar:
-        if not self._bars[number]:
+        if not (opened := self._opened[number]):
             return self._open(number, place)
-        return self._bars[number][max(bisect_right(self._places[number], place) - 1, 0)]
+        return opened[max(bisect_right(opened, place, key=itemgetter(0)) - 1, 0)][1]
 
     def _open(self, number: int, place: Place) -> Bar:
         bar = Bar("prompt", "", place[0], prompt=number, last=place[0])
-        self._bars[number].append(bar)
-        self._places[number].append(place)
+        self._opened[number].append((place, bar))
         return bar
 
 
