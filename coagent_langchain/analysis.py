@@ -61,7 +61,7 @@ class LoggedSession:
         Without one, or if the session continued after it: `running`; `idle` if no call is open and there has been no
         event for half a minute; `no end` if the last event is more than 30 minutes old.
         """
-        return standing(self._rollup.status, self._rollup.last_ms, self._rollup.open_calls)
+        return standing(self._rollup.status, self._rollup.last_ms, self._rollup.counts["open_calls"])
 
     @property
     def ended(self) -> bool:
@@ -74,14 +74,14 @@ class LoggedSession:
 
         Responses from LangChain's cache are not counted in tokens and cost.
         """
-        from coagent_langchain.server.store.rollup import COUNTERS, session_counts
+        from coagent_langchain.server.store.rollup import session_counts
 
         rollup = self._rollup
         counts: JsonObject = {
             "elapsed_time_ms": max(rollup.last_ms - rollup.first_ms, 0),
             "prompts": sum(bar.kind == "prompt" for bar in self.timeline.roots),
         }
-        used = session_counts({name: getattr(rollup, name) for name in COUNTERS}, rollup.cost)
+        used = session_counts(rollup.counts, rollup.cost)
         return counts | {name: used[name] for name in _SUMS} | {"cost": rollup.cost}
 
     @property
@@ -90,7 +90,7 @@ class LoggedSession:
         from coagent_langchain.server.presentation.formats import cost, count, duration, tokens, unpriced
 
         totals, status = self.totals, self.status
-        works = goes_on(status, self._rollup.open_calls)
+        works = goes_on(status, self._rollup.counts["open_calls"])
         elapsed = now_ms() - self._rollup.first_ms if works else totals["elapsed_time_ms"]
         facts = [status, duration(elapsed)]
         facts += [counted(totals[name], noun) for name, noun in _NOUNS.items() if totals[name]]

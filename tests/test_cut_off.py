@@ -548,7 +548,7 @@ def test_tokens_of_a_stream_that_breaks_are_counted(log: MemoryDelivery, handler
     assert {name: totals[name] for name in used} == used
     (listed,) = roll_up(log.entries)
     drawn = timeline(log.entries)
-    assert (listed.input_tokens, [bar.input for bar in drawn.models]) == (1_000, [1_000])
+    assert (listed.counts["input_tokens"], [bar.input for bar in drawn.models]) == (1_000, [1_000])
 
 
 def test_structured_answer_that_was_cut_off_is_in_its_error(

@@ -157,7 +157,7 @@ def test_what_failed_is_not_open(log: MemoryDelivery, handler: CoagentCallbackHa
             run.invoke({"messages": [("user", "q")]} if run is agent else "q", {"callbacks": [handler]})
 
     assert len(of_type(log, "error")) >= 2
-    assert [session.open_calls for session in roll_up(log.entries)] == [0]
+    assert [session.counts["open_calls"] for session in roll_up(log.entries)] == [0]
 
 
 @pytest.mark.parametrize("explicit", [True, False])

@@ -95,11 +95,10 @@ def test_total_includes_responses_that_report_only_one_number(
         for _ in range(2):
             model.invoke("q", {"callbacks": [handler]})
     (counted,) = roll_up(log.entries)
+    names = ("input_tokens", "output_tokens", "total_tokens", "unpriced_calls")
 
-    assert [
-        (each.input_tokens, each.output_tokens, each.total_tokens, each.unpriced_calls)
-        for each in (session.totals, counted)
-    ] == [(*tokens, 2)] * 2
+    assert [getattr(session.totals, name) for name in names] == [*tokens, 2]
+    assert [counted.counts[name] for name in names] == [*tokens, 2]
 
 
 def test_idle_session_ends_by_itself(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def test_answers_from_a_cache_use_nothing() -> None:
     figures = [(bar.input, bar.output, bar.cached) for bar in (made.roots[0], *made.models)]
 
     assert figures == [(10, 2, 4), (10, 2, 4), (0, 0, 0)]
-    assert (summed.input_tokens, summed.output_tokens, summed.cached_tokens) == (10, 2, 4)
+    assert [summed.counts[f"{name}_tokens"] for name in ("input", "output", "cached")] == [10, 2, 4]
     assert (overview(made)["tokens"], [row.tokens for row in overview(made)["models"]]) == (12, [12])
 
 

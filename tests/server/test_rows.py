@@ -127,7 +127,7 @@ def test_call_that_was_not_run_is_no_error() -> None:
         ["prompt", "ok", "mail", "", 0, ""], ["tool", "not run", "send_mail", "no, thanks", 0, "not run"],
     ]  # fmt: skip
     assert [(row.name, row.calls, row.errors) for row in used(made.tools)] == [("send_mail", 1, 0)]
-    assert [rolled.errors for rolled in roll_up(story.entries)] == [0]
+    assert [rolled.counts["errors"] for rolled in roll_up(story.entries)] == [0]
 
 
 @pytest.mark.parametrize("outcome", ["answered by node", "answered by application"])

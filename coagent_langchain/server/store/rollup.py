@@ -27,20 +27,7 @@ class Rollup:
     session_id: str
     first_ms: int
     last_ms: int
-    entries: int = 0
-    llm_calls: int = 0
-    tool_calls: int = 0
-    errors: int = 0
-    recoveries: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    total_tokens: int = 0
-    cached_tokens: int = 0
-    open_calls: int = 0
-    input_reports: int = 0
-    output_reports: int = 0
-    cached_reports: int = 0
-    unpriced_calls: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     cost: float | None = None
     title_ms: int = NEVER
     title: str = ""
@@ -62,7 +49,11 @@ class Rollup:
     def add(self, entry: dict[str, Any]) -> None:
         """Add one validated entry."""
         kind, timestamp = entry["event_type"], entry["timestamp"]
-        self.entries += 1
+        counts = self.counts
+        counts["entries"] += 1
+        counts["llm_calls"] += kind == "llm_call"
+        counts["tool_calls"] += kind == "tool_call"
+        counts["open_calls"] += (kind in OPENING) - (kind in CLOSING)
         self.types[kind] = self.types.get(kind, 0) + 1
         if timestamp < self.first_ms:
             self.first_ms = timestamp
@@ -71,9 +62,6 @@ class Rollup:
         prompt_number, turn = entry["prompt_number"], entry["turn_number"]
         if turn >= self.turns.get(prompt_number, 0):
             self.turns[prompt_number] = turn
-        self.llm_calls += kind == "llm_call"
-        self.tool_calls += kind == "tool_call"
-        self.open_calls += (kind in OPENING) - (kind in CLOSING)
         if kind in ACTIVE:
             self._add_activity(entry, timestamp)
         if (add := _ADD.get(kind)) is not None:
@@ -108,28 +96,29 @@ class Rollup:
         details = usage.get("input_token_details") if isinstance(usage, dict) else None
         read = details.get("cache_read") if isinstance(details, dict) else None
         given, made = response.get("input_tokens"), response.get("output_tokens")
-        self.input_reports += _is_count(given)
-        self.output_reports += _is_count(made)
-        self.cached_reports += _is_count(read)
+        counts = self.counts
+        counts["input_reports"] += _is_count(given)
+        counts["output_reports"] += _is_count(made)
+        counts["cached_reports"] += _is_count(read)
         if meta.get("cached") is True:
             return  # a response from a cache used no tokens
-        self.input_tokens += _count(given)
-        self.output_tokens += _count(made)
+        counts["input_tokens"] += _count(given)
+        counts["output_tokens"] += _count(made)
         total = _count(response.get("total_tokens")) or _count(given) + _count(made)
-        self.total_tokens += total
-        self.cached_tokens += _count(read)
-        self.unpriced_calls += bool(total) and (entry.get("performance_metrics") or {}).get("cost") is None
+        counts["total_tokens"] += total
+        counts["cached_tokens"] += _count(read)
+        counts["unpriced_calls"] += bool(total) and (entry.get("performance_metrics") or {}).get("cost") is None
 
     def _add_error(self, entry: dict[str, Any]) -> None:
-        self.errors += 1
+        self.counts["errors"] += 1
         # the greater text wins a tie, so that the order of arrival does not matter
         self.failure_ms, self.failure = max((self.failure_ms, self.failure), (entry["timestamp"], _told(entry)))
         self._add_tokens(entry)  # those of a stream that broke off
         if (entry.get("meta") or {}).get("execution_time_ms") is not None:
-            self.open_calls -= 1  # a model's error, which ends its call: only these have a duration
+            self.counts["open_calls"] -= 1  # a model's error, which ends its call: only these have a duration
 
     def _add_recovery(self, entry: dict[str, Any]) -> None:
-        self.recoveries += (entry.get("error_info") or {}).get("recovery_successful") is not False
+        self.counts["recoveries"] += (entry.get("error_info") or {}).get("recovery_successful") is not False
 
     def _add_end(self, entry: dict[str, Any]) -> None:
         status = (entry.get("meta") or {}).get("status")

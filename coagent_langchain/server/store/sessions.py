@@ -75,7 +75,7 @@ def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str
 
 
 def _row(r: Rollup) -> tuple[Any, ...]:
-    return (r.session_id, r.first_ms, r.last_ms, *(getattr(r, name) for name in COUNTERS), max(r.turns), r.cost,
+    return (r.session_id, r.first_ms, r.last_ms, *r.counts.values(), max(r.turns), r.cost,
             r.title_ms, r.title, r.ended_ms, r.ended, r.active_ms, r.failure_ms, r.failure)  # fmt: skip
 
 
