@@ -105,7 +105,7 @@ def _llm_response(entry: Value) -> list[Part]:
     parts += unshown("Tool calls", listed, MAX_CALLS)
     if calls.value and not calls.at("calls").value:
         parts.append(of_value("Tool calls", calls))
-    if not parts and (instead := unsaid(entry.value, mapping(entry.at("meta").value))):
+    if not parts and (instead := unsaid(entry.value)):
         parts.append(Part("Answer", remark(instead)))
     return parts + _more(entry, "llm_response")
 

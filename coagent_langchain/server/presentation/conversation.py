@@ -196,7 +196,7 @@ class _Reader:
             yield Item("answer", bar, who, words + attached + not_run, reasoning)
         elif calls.value and not calls.at("calls").each:
             yield Item("answer", bar, who, parts=[of_value("Tool calls", calls)])
-        elif mapping(answer.value) and (instead := unsaid(mapping(entry.value), meta)):
+        elif mapping(answer.value) and (instead := unsaid(mapping(entry.value))):
             yield Item("answer", bar, who, remark(instead))
         for part in of_partial(entry):
             yield Item("answer", bar, who, part.content)

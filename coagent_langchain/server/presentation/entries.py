@@ -63,12 +63,12 @@ def withheld(meta: JsonObject) -> str:
     return f"content {reason}" if reason == "not captured" else "content left out: redact failed" if reason else ""
 
 
-def unsaid(entry: JsonObject, meta: JsonObject) -> str:
+def unsaid(entry: JsonObject) -> str:
     """What is shown in place of a model's words: that they were left out, what else it said, or why it said nothing.
 
     "" for what has words or tool calls, and for a call that failed or was stopped: the model might have said more.
     """
-    answer = mapping(entry.get("llm_response"))
+    answer, meta = mapping(entry.get("llm_response")), mapping(entry.get("meta"))
     response = answer.get("response")
     words = response.strip() if isinstance(response, str) else response
     said = words or answer.get("tool_calls") or meta.get("outcome")

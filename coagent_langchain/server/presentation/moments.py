@@ -135,7 +135,7 @@ def _llm_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     if meta.get("cached") is True:
         made.reused, made.outcome = True, made.outcome or FROM_CACHE
     said = (asks_for(answer.get("tool_calls")), preview(text(answer.get("response"))))
-    made.note = " · ".join(part for part in said if part) or unsaid(entry, meta)
+    made.note = " · ".join(part for part in said if part) or unsaid(entry)
     made.failed = "error" if made.outcome == "error" else ""
     if text(meta.get("finish_reason")).lower() in _EARLY_ENDS:
         made.outcome = made.outcome or CUT_OFF

@@ -58,7 +58,7 @@ def section(fields: JsonObject, moment: Moment) -> str:
     if moment.input or moment.output:
         facts.append(f"{formats.count(moment.input)} → {formats.count(moment.output)} tokens")
     # the metadata that these come from is left out
-    facts += filter(None, map(_plain, (moment.outcome, unsaid(fields, mapping(fields.get("meta"))))))
+    facts += filter(None, map(_plain, (moment.outcome, unsaid(fields))))
     made = [f"\n## {visible(moment.type)} {_plain(moment.name)}\n\n{', '.join(facts)}\n"]
     prompt = text(fields.get("prompt"))
     if prompt and not fields.get("llm_call"):  # a model call has it among its messages
