@@ -186,9 +186,9 @@ class _Reader:
 
     def _said(self, bar: Bar, who: str, entry: Value) -> Iterator[Item]:
         """What one entry of a model call says: an answer, or what there is in its place; the beginning of one."""
-        answer, meta = entry.at("llm_response"), mapping(entry.at("meta").value)
+        answer = entry.at("llm_response")
         response, calls = answer.at("response"), answer.at("tool_calls")
-        attached, reasoning = chips(meta.get("blocks")), of_reasoning(entry)
+        attached, reasoning = chips(entry.at("meta", "blocks").value), of_reasoning(entry)
         not_run = _calls(unrun(bar, entry, self._tools))
         spoken = bool(response.text.strip())
         if spoken or attached or not_run or reasoning:
