@@ -74,12 +74,11 @@ def detail(entries: list[Entry], bar: Bar | None) -> Detail:
     ready = [show(entry) for entry in entries]
     _say_once(ready)
     first = next((one.moment for one in ready if one.moment.type == "user_input"), ready[0].moment)
-    made = Detail(first.name or first.type.replace("_", " ").capitalize(), _ICONS.get(first.type, "note"), ready)
+    made = Detail(first.name or first.type.replace("_", " ").capitalize(), "note", ready)
     if bar is not None:
+        made.icon = first.type if first.type in ("error", "recovery") else bar.kind
         if bar.kind not in ("note", "recovery"):  # their status is a severity, not an outcome
             made.status = bar.status
-        if made.icon == "tool":
-            made.icon = bar.kind  # or retriever
         if bar.status == "warning":
             made.icon = "warning"
         made.took = bar.duration if all(one.moment.ms is None for one in ready) else None
@@ -147,8 +146,3 @@ def _scalar(value: Any) -> str:
 
 _STOPPED = ("cancelled", "abandoned", "interrupted")
 _PLACE = ("event_id", "event_type", "prompt_number", "turn_number")
-_ICONS = {
-    "llm_call": "model", "llm_response": "model", "tool_call": "tool", "tool_response": "tool", "error": "error",
-    "recovery": "recovery", "component_enter": "component", "component_exit": "component", "human_oversight": "human",
-    "session_start": "prompt", "user_input": "prompt", "session_end": "end",
-}  # fmt: skip
