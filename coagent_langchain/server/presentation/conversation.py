@@ -13,7 +13,7 @@ from coagent_langchain.server.presentation.entries import prompt_of, unsaid
 from coagent_langchain.server.presentation.formats import preview, visible
 from coagent_langchain.server.presentation.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.presentation.moments import MAX_NAME
-from coagent_langchain.server.presentation.oversight import TITLES, answered, asked
+from coagent_langchain.server.presentation.oversight import TITLES, question_or_answer
 from coagent_langchain.server.presentation.parts import (
     Part,
     chips,
@@ -247,7 +247,7 @@ def user_words(entries: list[Value]) -> list[Value]:
 def _human(bar: Bar, entry: Value) -> Item:
     """A question to a human, or the human's answer: its words, with the value that contains them folded below."""
     status, value = entry.at("meta", "status").text, entry.at("input_data", "value")
-    words = (answered if status == "resumed" else asked)(value.value)
+    words = question_or_answer(status, value.value)
     given = of_value(TITLES.get(status, "Value"), value)
     kind, title = _HUMAN.get(status, ("human", preview(status or "Human", 40).capitalize()))
     if bar.status == "waiting":

@@ -21,7 +21,7 @@ from coagent_langchain.server.presentation.entries import (
 )
 from coagent_langchain.server.presentation.formats import arguments, brief, preview, visible
 from coagent_langchain.server.presentation.inputs import in_words
-from coagent_langchain.server.presentation.oversight import answer, question
+from coagent_langchain.server.presentation.oversight import question_or_answer
 from coagent_langchain.server.presentation.values import Value, listing, mapping, text, whole
 from coagent_langchain.texts import counted
 from coagent_langchain.wire import ENVELOPE, JsonObject
@@ -220,7 +220,7 @@ def _oversight(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     made.outcome = text(meta.get("status"))
     made.name = "Human"
     if "value" in given:
-        made.note = (answer if made.outcome == "resumed" else question)(given["value"])
+        made.note = preview(question_or_answer(made.outcome, given["value"])) or brief(given["value"])
     else:
         made.note = _rest(entry | {"input_data": {name: given[name] for name in given if name != "interrupt_id"}})
 

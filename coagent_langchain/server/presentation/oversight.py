@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coagent_langchain.server.presentation.entries import in_full
-from coagent_langchain.server.presentation.formats import MOST, arguments, brief, preview
+from coagent_langchain.server.presentation.formats import MOST, arguments, preview
 from coagent_langchain.server.presentation.values import listing, mapping, text
 
 TITLES = {"interrupted": "Asked", "resumed": "Answered", "unanswered": "Not answered"}  # by `meta.status`
@@ -13,17 +13,12 @@ _QUESTIONS = ("question", "message", "prompt", "query", "text")
 _DECISIONS = ("approve", "edit", "reject", "respond", "accept", "ignore", "response")  # the last three: Agent Inbox
 
 
-def question(value: Any) -> str:
-    """The question of an interrupt on one line."""
-    return preview(asked(value)) or brief(value)
+def question_or_answer(status: str, value: Any) -> str:
+    """What a human was asked, or with the status `resumed`, answered; "" if the value has no known form."""
+    return _answered(value) if status == "resumed" else _asked(value)
 
 
-def answer(value: Any) -> str:
-    """The answer to an interrupt on one line."""
-    return preview(answered(value)) or brief(value)
-
-
-def asked(value: Any) -> str:
+def _asked(value: Any) -> str:
     """An interrupt's question, or the calls that it asks a human to approve; "" if unknown.
 
     LangChain's `HumanInTheLoopMiddleware` asks about all calls of a response at once, or about each by itself
@@ -38,7 +33,7 @@ def asked(value: Any) -> str:
     return ", ".join(calls or words or filter(None, inputs))
 
 
-def answered(value: Any) -> str:
+def _answered(value: Any) -> str:
     """The decisions on the calls that were to be approved, or the inputs for an MCP server; "" if neither."""
     inputs = [mapping(each) for each in mapping(mapping(value).get("responses")).values()]
     if inputs and all(text(each.get("action")) for each in inputs):
