@@ -67,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
     _keep_proxies_away()
     store = _store()
     with _server(store, options.port) as server, model_server(recipe_agent.MODEL) as model:
-        _introduce(server, model)
+        print(f"CoAgent server  {server.url}")
+        print(f"Model           {model.name}" + (f" ({model.remark})" if model.remark else ""))
         session_id = f"recipe-agent-{uuid.uuid4().hex[:8]}"
         failure = _cook(server, model, session_id)
         with CoagentClient(server.base_url) as client:
@@ -78,7 +79,9 @@ def run(options: argparse.Namespace) -> int:
         if not options.no_serve and sys.stdout.isatty():
             print(f"\nThe session's page: {paint(server.url + session_path(session_id), 'bold', 'green')}")
             print(paint("Serving until Ctrl-C.", "dim"))
-            _wait()
+            with contextlib.suppress(KeyboardInterrupt):
+                threading.Event().wait()
+            print()
         elif store:
             print(f"\nTo see session {session_id}: {own_command()} serve")
     return 0
@@ -113,11 +116,6 @@ def _server(store: Store | None, port: int | None) -> Running:
     running = server.launch(store, port=0)
     print(paint(f"Port {PORT} is taken: serving at {running.url} instead.", "yellow"))
     return running
-
-
-def _introduce(server: Running, model: ModelServer) -> None:
-    print(f"CoAgent server  {server.url}")
-    print(f"Model           {model.name}" + (f" ({model.remark})" if model.remark else ""))
 
 
 def _cook(server: Running, model: ModelServer, session_id: str) -> str:
@@ -167,10 +165,3 @@ def _who(event: LoggedEvent) -> str:
 def _missing(events: list[LoggedEvent]) -> list[str]:
     found = Counter((str(e["event_type"]), e.prompt_number, e.turn_number) for e in events)
     return [f"{kind} (prompt {prompt}, turn {turn})" for kind, prompt, turn in sorted((EXPECTED - found).elements())]
-
-
-def _wait() -> None:
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        print()
