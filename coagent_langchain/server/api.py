@@ -35,11 +35,8 @@ async def post_logs(request: Request) -> Response:
         await asyncio.wrap_future(store.append(batch.entries))
     if batch.faults:
         return failure(_describe(batch), 400, errors=batch.faults)
-    return answer(_STORED_ONE if batch.single else _STORED_ALL)
-
-
-_STORED_ONE = {"success": True, "message": "Log entry stored successfully"}
-_STORED_ALL = {"success": True, "message": "All log entries stored successfully"}
+    stored = "Log entry" if batch.single else "All log entries"
+    return answer({"success": True, "message": f"{stored} stored successfully"})
 
 
 def _describe(batch: validation.Batch) -> str:
