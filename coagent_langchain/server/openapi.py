@@ -34,13 +34,9 @@ def document() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _content(schema: dict[str, Any]) -> dict[str, Any]:
-    return {_JSON: {"schema": schema}}
-
-
 def _response(description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
     told = {"$ref": "#/components/schemas/Result"} if schema is None else schema
-    return {"description": description, "content": _content(told)}
+    return {"description": description, "content": {_JSON: {"schema": told}}}
 
 
 def _read(summary: str, schema: dict[str, Any], *parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
