@@ -61,13 +61,15 @@ class Prompts:
         return found
 
     def _ask(self, moment: Moment) -> None:
-        root = (moment.prompt, moment.root)
+        root, place = (moment.prompt, moment.root), (moment.at, moment.seq)
         bar = self._of_root.get(root)
         if bar is None:
-            bar = self._open(moment.prompt, (moment.at, moment.seq))
+            bar = self._open(moment.prompt, place)
             if moment.root:
                 self._of_root[root] = bar
-        _add(bar, moment)
+        insort(bar.events, place)
+        bar.cost = total((bar.cost, moment.cost))
+        bar.start, bar.last = min(bar.start, moment.at), max(bar.last, moment.at)
         bar.label = moment.note or bar.label
 
     def _start(self, moment: Moment) -> None:
@@ -90,9 +92,3 @@ class Prompts:
         bar = Bar("prompt", "", place[0], prompt=number, last=place[0])
         self._opened[number].append((place, bar))
         return bar
-
-
-def _add(bar: Bar, moment: Moment) -> None:
-    insort(bar.events, (moment.at, moment.seq))
-    bar.cost = total((bar.cost, moment.cost))
-    bar.start, bar.last = min(bar.start, moment.at), max(bar.last, moment.at)
