@@ -53,8 +53,8 @@ def _cell(cell: object) -> object:
 def markdown(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:
     """Markdown: the session's figures, then a section for each entry."""
     yield transcript.opening(session).encode()
-    for section in transcript.entries(bodies):
-        yield section.encode("utf-8", "replace")
+    for body in bodies:
+        yield transcript.section(body).encode("utf-8", "replace")
 
 
 FORMATS = {

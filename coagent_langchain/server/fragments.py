@@ -221,7 +221,7 @@ def _raw_entry(entry: Entry, number: int) -> dict[str, Any]:
 
 def markdown(request: Request) -> PlainTextResponse:
     """The named entries as Markdown, for the clipboard."""
-    return PlainTextResponse("".join(transcript.entries(entry.body for entry in chosen(request))).lstrip())
+    return PlainTextResponse("".join(transcript.section(entry.body) for entry in chosen(request)).lstrip())
 
 
 def _route(name: str, view: Callable[[Request], Response]) -> Route:

@@ -41,7 +41,7 @@ def test_markdown_has_the_facts_of_a_call_and_its_texts_as_blocks(response: dict
     told = {"response": "Use:\n```\nls\n```"}
     entry = Story("s").log("llm_response", 1, llm_response=response | told, meta={"model": "m"})
 
-    assert "".join(transcript.entries([orjson.dumps(entry)])) == (
+    assert transcript.section(orjson.dumps(entry)) == (
         f"\n## llm_response m\n\n2026-09-21T14:13:20.000Z, prompt 1, turn 1{facts}\n\n"
         "**llm_response.response**\n\n````\nUse:\n```\nls\n```\n````\n\n"
         f"**llm_response**\n\n```json\n{pretty(response)}\n```\n"
@@ -58,7 +58,7 @@ def test_markdown_tells_how_a_call_ended(kind: str, meta: dict[str, Any], outcom
     """Among its facts, as a row does: an answer that was cut off looked whole, a human's answer like the question."""
     entry = Story("s").log(kind, 1, meta=meta)
 
-    assert "".join(transcript.entries([orjson.dumps(entry)])).splitlines()[3] == (
+    assert transcript.section(orjson.dumps(entry)).splitlines()[3] == (
         f"2026-09-21T14:13:20.000Z, prompt 1, turn 1, {outcome}"
     )
 
@@ -75,7 +75,7 @@ def test_markdown_says_why_an_answer_has_no_text(response: dict[str, Any], meta:
     """As its row does: it looked as if the export had lost the text."""
     entry = Story("s").log("llm_response", 1, llm_response=response, meta=meta)
 
-    assert "".join(transcript.entries([orjson.dumps(entry)])).splitlines()[3] == (
+    assert transcript.section(orjson.dumps(entry)).splitlines()[3] == (
         f"2026-09-21T14:13:20.000Z, prompt 1, turn 1{facts}"
     )
 
@@ -92,7 +92,7 @@ def test_markdown_has_all_content_once(kind: str, fields: dict[str, Any], blocks
     """Including fields that other clients add; a prompt that is logged in two places is shown once."""
     entry = {"event_type": kind, "timestamp": T0, "prompt_number": 1, "turn_number": 0, **fields}
 
-    assert re.findall(r"\*\*(.*?)\*\*", "".join(transcript.entries([orjson.dumps(entry)]))) == blocks
+    assert re.findall(r"\*\*(.*?)\*\*", transcript.section(orjson.dumps(entry))) == blocks
 
 
 @pytest.mark.parametrize(("history", "blocks"), [
@@ -103,7 +103,7 @@ def test_markdown_has_the_prompt_at_its_place_too(history: list[Any], blocks: li
     """Once, among the messages; then what else the call has."""
     story = Story("s")
     story.call("Rome?", history=history)
-    text = "".join(transcript.entries([orjson.dumps(story.entries[0])]))
+    text = transcript.section(orjson.dumps(story.entries[0]))
     read = re.findall(r"\*\*(.*?)\*\*\n\n```(json)?\n(.*?)\n```", text, re.DOTALL)
 
     assert [value for title, kind, body in read for value in (title, orjson.loads(body) if kind else body)] == [
@@ -115,7 +115,7 @@ def test_markdown_has_no_link_or_image_but_in_blocks() -> None:
     """A title, or the name of a tool or field, may be anybody's words; whoever opens the file would fetch an image."""
     words = "![a](http://x/i.png) <img src=x> [b]: c\n# d &lt; `e` *f*"
     logged = entry("tool_call", tool_call={"tool_name": words}, **{words: words})
-    parts = [transcript.opening(Session(words, T0, T0, "failed", words)), *transcript.entries([orjson.dumps(logged)])]
+    parts = [transcript.opening(Session(words, T0, T0, "failed", words)), transcript.section(orjson.dumps(logged))]
 
     shown = re.sub(r"<pre>.*?</pre>", "", MarkdownIt("commonmark").render("".join(parts)), flags=re.DOTALL)
     assert set(re.findall(r"<(\w+)", shown)) == {"h1", "h2", "p", "ul", "li", "strong"}

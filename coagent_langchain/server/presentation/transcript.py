@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -13,7 +12,7 @@ from coagent_langchain.server.presentation.entries import METADATA, message_of, 
 from coagent_langchain.server.presentation.formats import visible
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.jsonview import pretty
-from coagent_langchain.server.presentation.moments import Moment, shorten
+from coagent_langchain.server.presentation.moments import shorten
 from coagent_langchain.server.presentation.sent import sent
 from coagent_langchain.server.presentation.values import Value, mapping, text
 from coagent_langchain.server.store import Session
@@ -43,15 +42,10 @@ def opening(session: Session) -> str:
     return f"# {_plain(title)}\n\n" + "".join(f"- {name}: {value}\n" for name, value in figures)
 
 
-def entries(bodies: Iterable[bytes]) -> Iterator[str]:
-    """Yield one section for each entry."""
-    for body in bodies:
-        fields = mapping(orjson.loads(body))
-        yield section(fields, shorten(0, fields))
-
-
-def section(fields: JsonObject, moment: Moment) -> str:
+def section(body: bytes) -> str:
     """One entry: heading, facts, then its texts as code blocks."""
+    fields = orjson.loads(body)
+    moment = shorten(0, fields)
     facts = [formats.iso(moment.at), f"prompt {moment.prompt}, turn {moment.turn}"]
     if moment.ms is not None:
         facts.append(formats.duration(moment.ms))
