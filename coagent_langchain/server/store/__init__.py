@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from coagent_langchain.server.store.query import Page, Query
-from coagent_langchain.server.store.rollup import COUNTS, ENDINGS, prompt_count, session_counts, turn_count
+from coagent_langchain.server.store.rollup import COUNTS, ENDINGS, session_counts
 from coagent_langchain.unended import NO_END, goes_on, standing
 from coagent_langchain.wire import now_ms
 
@@ -73,8 +73,8 @@ class Session:
         failure: the beginning of its last error if `status` is "failed", or, before its end, if nothing has been done
             since and not all errors are recovered; otherwise "".
         entries: number of stored entries.
-        prompts: see `rollup.prompt_count`.
-        turns: see `rollup.turn_count`.
+        prompts: the number of `user_input` entries, as in the timeline, or the highest prompt number if it is greater.
+        turns: the sum of each prompt number's highest turn; if prompts share a number, at least the model calls.
         total_tokens: sum over `llm_response` and `error`; for an entry without a total, input and output tokens.
         input_tokens, output_tokens: sums over `llm_response` and `error`, or None if no entry reports them.
         cached_tokens: part of `input_tokens` that the provider read from its cache, or None if no entry reports it.
@@ -118,8 +118,9 @@ class Session:
         """
         session_id, first_ms, last_ms, status, title, failure, cost, *counts = row
         counted = dict(zip(COUNTS, counts, strict=True))
-        counted["turns"] = turn_count(counted["turns"], counted["llm_calls"], counted["prompts"], types)
-        counted["prompts"] = prompt_count(counted["prompts"], types)
+        inputs = types.get("user_input", 0)
+        if inputs > counted["prompts"]:  # processes that share a session may each count from 1
+            counted |= {"prompts": inputs, "turns": max(counted["turns"], counted["llm_calls"])}
         return cls(
             session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title,
             failure, types=dict(types), models=tuple(models), tags=tuple(tags), cost=cost,

@@ -35,7 +35,7 @@ def status_now() -> str:
 
 
 def sorted_by(sort: Sort, inputs: str) -> str:
-    """The sort key of a list of sessions, equal to the value shown: see `Session.duration_ms`, `rollup.prompt_count`.
+    """The sort key of a list of sessions, equal to the value shown: see `Session.duration_ms`, `Session.prompts`.
 
     Parameters:
         inputs: expression for the number of `user_input` entries of a session.

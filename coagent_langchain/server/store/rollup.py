@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,22 +172,6 @@ def _is_count(value: Any) -> bool:
 
 def _count(value: Any) -> int:
     return value if _is_count(value) else 0
-
-
-def prompt_count(highest: int, types: Mapping[str, int]) -> int:
-    """The number of prompts of a session, as in the timeline: each `user_input` is one.
-
-    Processes that share a session may each count from 1; a client that logs no `user_input` still numbers its prompts.
-    """
-    return max(highest, types.get("user_input", 0))
-
-
-def turn_count(turns: int, calls: int, highest: int, types: Mapping[str, int]) -> int:
-    """The number of turns of a session: the sum of each prompt number's highest turn.
-
-    If prompts share a number, at least the number of model calls.
-    """
-    return max(turns, calls) if types.get("user_input", 0) > highest else turns
 
 
 def session_counts(counted: dict[str, int], cost: float | None) -> dict[str, Any]:
