@@ -15,20 +15,11 @@ ANSWER = 15.0  # seconds within which a server must respond
 CANDIDATES = 5  # ids at most that are named if several match
 
 
-def api_address(given: str) -> str:
-    """The address of a server's API, checked.
-
-    Raises:
-        ConfigurationError: it is invalid.
-    """
-    return Settings.load({}, base_url=given).base_url
-
-
 def server_option(parser: argparse.ArgumentParser) -> None:
     """Add the option of every command that connects to a server."""
     parser.add_argument(
         "--base-url",
-        type=argument(api_address),
+        type=argument(lambda given: Settings.load({}, base_url=given).base_url),
         metavar="URL",
         help="the server's API (default: COAGENT_BASE_URL, else http://localhost:3000/api/v1)",
     )

@@ -25,6 +25,7 @@ from coagent_langchain.errors import CoagentError
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.texts import counted
 
+_ADDRESS = argument(lambda given: check_url(given, "it"))  # events may be for one that is refused for new ones now
 _OUT_OF_REACH = ", from running programs or in unreadable files"
 
 
@@ -43,7 +44,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     flush.add_argument(
         "--from",
         dest="logged_for",
-        type=argument(logged_address),
+        type=_ADDRESS,
         metavar="URL",
         help="send events that were logged for this address instead, e.g. a mistyped or a former one",
     )
@@ -58,7 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     rejected = _command(inner, "rejected", "print the events that a server rejected, with the reasons, as JSON lines")
     rejected.set_defaults(run=run_rejected)
     discard = _command(inner, "discard", "delete what ended programs left behind for a server that is gone")
-    discard.add_argument("address", type=argument(logged_address), metavar="URL", help="as `spool status` shows it")
+    discard.add_argument("address", type=_ADDRESS, metavar="URL", help="as `spool status` shows it")
     discard.set_defaults(run=run_discard)
     own = str(default_spool_dir()).replace("%", "%%")
     for command in (status, flush, rejected, discard):
@@ -69,15 +70,6 @@ def _command(
     inner: argparse._SubParsersAction[argparse.ArgumentParser], name: str, does: str
 ) -> argparse.ArgumentParser:
     return inner.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
-
-
-def logged_address(given: str) -> str:
-    """An address that events were logged for, even if it is refused for new events now.
-
-    Raises:
-        ConfigurationError: it is not an address.
-    """
-    return check_url(given, "it")
 
 
 def run_status(options: argparse.Namespace) -> int:
