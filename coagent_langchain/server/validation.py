@@ -47,7 +47,10 @@ def read(body: bytes, event_types: frozenset[str]) -> Batch:
     body = body.strip(b" \t\r\n")
     if (found := _parse_each(body)) is not None:
         return _check(*found, event_types, single=False)
-    document = _parse(body)
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise HTTPException(400, f"the body is not valid JSON: {error}") from None
     if isinstance(document, dict):
         return _check([document], [body], event_types, single=True)
     if not isinstance(document, list):
@@ -55,13 +58,6 @@ def read(body: bytes, event_types: frozenset[str]) -> Batch:
     if len(document) > MAX_ENTRIES:
         raise HTTPException(413, f"a batch has at most {MAX_ENTRIES} entries, this one has {len(document)}")
     return _check(document, split(body) if document else [], event_types, single=False)
-
-
-def _parse(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise HTTPException(400, f"the body is not valid JSON: {error}") from None
 
 
 def _check(entries: list[Any], bodies: list[bytes], event_types: frozenset[str], *, single: bool) -> Batch:
