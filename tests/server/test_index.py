@@ -13,7 +13,7 @@ import requests
 from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import index, text
-from coagent_langchain.server.store.database import PAGE_SIZE, connect, reader, transaction
+from coagent_langchain.server.store.database import PAGE_SIZE, connect, transaction
 from coagent_langchain.server.store.text import Terms
 from tests.disk import largest_file
 from tests.server.files import damage
@@ -141,8 +141,7 @@ def test_offered_tools_are_not_indexed(tmp_path: Path) -> None:
     with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
         put(store, *(entry(meta={"tools_offered": ["get_order"]}, prompt="hello") for _ in range(3 * index.BLOCK)))
         until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
-        path = tmp_path / "coagent.db"
-        with contextlib.closing(reader(path, Path(f"{path}.search"))) as connection:
+        with store._readers.one() as connection:  # type: ignore[attr-defined]
             read = {text: [*index.ranges(connection, Terms(text))][1:] for text in ("get_order", "hello")}
 
     assert read == {"get_order": [], "hello": [(16, 24), (8, 16), (0, 8)]}

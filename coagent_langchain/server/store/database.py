@@ -134,15 +134,6 @@ def available(what: Literal["read", "written"]) -> Iterator[None]:
         raise Unavailable(f"the database cannot be {what}: {error}") from error
 
 
-def reader(path: Path, index: Path) -> sqlite3.Connection:
-    """Open a connection that only reads, with the file of the search index attached as `search`."""
-    connection = connect(path)
-    with closed_on_error(connection):
-        connection.execute("ATTACH ? AS search", (str(index),))
-        connection.execute("PRAGMA query_only = 1")
-    return connection
-
-
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
     """Commit at the end of the `with` block; roll back if it raises.

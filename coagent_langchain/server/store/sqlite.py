@@ -35,9 +35,9 @@ from coagent_langchain.server.store.database import (
     Lock,
     OpenFile,
     available,
+    closed_on_error,
     connect,
     make_private,
-    reader,
     transaction,
 )
 from coagent_langchain.server.store.expressions import sorted_by, totals
@@ -93,7 +93,11 @@ class SqliteStore(Store):
 
     def _reader(self, path: Path) -> sqlite3.Connection:
         self._file.check()  # a connection to the file in its place would read it with the WAL of this one
-        return reader(path, self._index.path)
+        connection = connect(path)
+        with closed_on_error(connection):
+            connection.execute("ATTACH ? AS search", (str(self._index.path),))
+            connection.execute("PRAGMA query_only = 1")
+        return connection
 
     def close(self) -> None:
         """Commit queued entries, close all connections and release the file. Closing again does nothing."""
