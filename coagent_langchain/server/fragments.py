@@ -88,8 +88,8 @@ def event_detail(request: Request) -> HTMLResponse:
 def earlier(request: Request) -> HTMLResponse:
     """The messages of a model call before the one at index `to`."""
     entry = chosen(request)[0]
-    ref, end = ref_of(entry), number_in(request.query_params, "to")
-    return render("earlier.html", ref=ref, parts=contents.earlier(Value(orjson.loads(entry.body), ref), end))
+    value, end = Value(orjson.loads(entry.body), ref_of(entry)), number_in(request.query_params, "to")
+    return render("earlier.html", parts=contents.earlier(value, end))
 
 
 def text(request: Request) -> PlainTextResponse:

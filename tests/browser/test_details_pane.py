@@ -203,6 +203,18 @@ def test_copy_as_markdown_has_call_and_response(page: Page, post: Post) -> None:
     assert [line for line in lines if line.startswith("## ")] == ["## tool_call read_pdf", "## tool_response read_pdf"]
 
 
+def test_a_stack_trace_is_copied(page: Page, post: Post) -> None:
+    """As it was logged."""
+    post(sessions.failed())
+    visit(page, "/sessions/invoice-reader-71")
+    page.locator("#tree .row.k-model.x-error").click()
+    page.click("[data-body=stack]")
+    page.click("[data-of=stack] [data-act=copy]")
+    page.wait_for_selector("[data-act=copy].done")
+
+    assert page.evaluate("navigator.clipboard.readText()").startswith("Traceback (most recent call last):\n  File")
+
+
 def test_long_answer_is_shown_piece_by_piece(page: Page, post: Post) -> None:
     """5 MB: the page shows 2,000 characters, fetches the rest in pieces, and copies everything."""
     answer = "All work and no play. " * 230_000
