@@ -136,23 +136,7 @@ class Scope:  # not an ABC: hooks call isinstance, which an ABC implements in Py
         def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             scope = self._fresh(function)
             with scope._lifetime():
-                inner = function(*args, **kwargs)
-                step, value = inner.send, None
-                while True:
-                    try:
-                        with scope._current():
-                            item = step(value)
-                    except StopIteration as end:
-                        return end.value
-                    try:
-                        value = yield item
-                        step = inner.send
-                    except GeneratorExit:
-                        with scope._current():
-                            inner.close()
-                        raise
-                    except BaseException as error:  # noqa: BLE001 - handed on to the generator, which may raise it
-                        step, value = inner.throw, error
+                return (yield from _InScope(scope, function(*args, **kwargs)))
 
         return call
 
@@ -201,3 +185,19 @@ class Scope:  # not an ABC: hooks call isinstance, which an ABC implements in Py
             yield
         finally:
             _innermost.set(outer)
+
+
+class _InScope(Generator[Any, Any, Any]):
+    """A generator that runs in its own scope, as its consumer does not."""
+
+    def __init__(self, scope: Scope, inner: Generator[Any, Any, Any]) -> None:
+        self._scope = scope
+        self._inner = inner
+
+    def send(self, value: Any) -> Any:
+        with self._scope._current():
+            return self._inner.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        with self._scope._current():
+            return self._inner.throw(*error)
