@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
 
 T = TypeVar("T")
 
@@ -17,20 +17,14 @@ class WeakCollection(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._references: dict[int, weakref.ref[T]] = {}
+        self._objects: WeakValueDictionary[int, T] = WeakValueDictionary()  # by id
 
     def add(self, each: T) -> None:
         """Add an object."""
-        key = id(each)
-
-        def forget(reference: weakref.ref[T]) -> None:
-            if self._references.get(key) is reference:  # the id may have been reused
-                self._references.pop(key, None)
-
-        self._references[key] = weakref.ref(each, forget)
+        self._objects[id(each)] = each
 
     def __iter__(self) -> Iterator[T]:
-        for reference in list(self._references.values()):
+        for reference in self._objects.valuerefs():  # a list
             if (each := reference()) is not None:
                 yield each
 

@@ -26,7 +26,7 @@ def test_what_is_gone_is_forgotten_at_once() -> None:
     living.add(kept)
     for _ in range(100):
         living.add(Kept())
-    assert (list(living), len(living._references)) == ([kept], 1)
+    assert (list(living), len(living._objects)) == ([kept], 1)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import weakref
 from dataclasses import replace
 
 import orjson
@@ -16,7 +15,7 @@ from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.spool import Spool
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.worker import Worker
-from coagent_langchain.weak_collection import renewed_after_fork
+from coagent_langchain.weak_collection import WeakCollection, renewed_after_fork
 
 _STOP_S = 0.2  # for the worker's thread to end once there is nothing left to wait for
 
@@ -30,7 +29,7 @@ class SpooledDelivery:
         self._folder = destination_folder(settings.spool_dir, settings.base_url) if settings.spool_dir else None
         self._transport = Transport(settings.base_url, settings.auth_token)
         self._former_token: str | None = None
-        self._askers: weakref.WeakValueDictionary[int, Settings] = weakref.WeakValueDictionary()
+        self._askers: WeakCollection[Settings] = WeakCollection()
         self._begin()
         _alive.add(self)
 
@@ -45,7 +44,7 @@ class SpooledDelivery:
 
     def authorize(self, asker: Settings) -> None:
         """Send with the asker's token from now on, also what is waiting; without a token, change nothing."""
-        self._askers[id(asker)] = asker  # as long as its handler or client lives
+        self._askers.add(asker)  # as long as its handler or client lives
         token, present = asker.auth_token, self._transport.token
         if token in (None, present):
             return
@@ -57,7 +56,7 @@ class SpooledDelivery:
 
     def _sends_for(self, token: str) -> bool:
         """Whether events are waiting, or an asker with this token may still log."""
-        return self._spool.waiting > 0 or any(asker.auth_token == token for asker in self._askers.values())
+        return self._spool.waiting > 0 or any(asker.auth_token == token for asker in self._askers)
 
     def append(self, lines: bytes, count: int = 1) -> None:
         """See `Delivery.append`."""
