@@ -223,13 +223,3 @@ def test_file_that_cannot_be_read_leaves_nothing_open(tmp_path: Path, monkeypatc
     opened = open_files() - before
 
     assert (told, opened, spool.read()) == (b"", set(), LINES[0])
-
-
-def test_what_was_written_behind_a_hole_is_read(tmp_path: Path) -> None:
-    """A machine's crash may leave NULs in a file, even after half a line: what follows is still read."""
-    hole = b'{"tor' + b"\0" * 40
-    left_by_the_dead(tmp_path, header(HEADER_BYTES) + LINES[0] + hole + LINES[1])
-    adopted = next(dead_owners(tmp_path), None)
-
-    assert adopted is not None
-    assert read_all(adopted) == LINES[0] + b" " * len(hole) + LINES[1]

@@ -118,7 +118,7 @@ def test_line_that_is_no_json_costs_no_other(tmp_path: Path) -> None:
         return Answer() if request.entries else Answer(400, b"not JSON")
 
     with FaultyServer(strict) as server, delivery_to(server.base_url, tmp_path) as delivery:
-        delivery.append(line("a") + b"\0\0\0\n" + b"\0\0" + line("b") + b"[1]\n" + line("c"), 5)
+        delivery.append(line("a") + b"\0\0\0\n" + line("b") + b"[1]\n" + line("c"), 5)
         assert delivery.flush(10)
         stats = delivery.stats()
         kept = [record["reason"] for record in rejected_entries(destination_folder(tmp_path, server.base_url))]

@@ -180,7 +180,6 @@ class Reader:
             block = bytearray(min(limit, end - self.offset))
             length = os.preadv(self.descriptor, [block], self.offset)
             del block[length:]
-            _fill_holes(block)
             ends = line_ends(block)[:BATCH_ENTRIES]
             del block[ends[-1] if ends else 0 :]
             if block or length < limit:
@@ -208,16 +207,6 @@ class Reader:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-
-def _fill_holes(block: bytearray) -> None:
-    """Fill the holes in a block: in each line, replace all up to the last NUL, which JSON never contains, with spaces.
-
-    A crash of the machine leaves holes where a file's length reached the disk, but not all of its content.
-    """
-    if b"\0" in block:
-        lines = block.split(b"\n")
-        block[:] = b"\n".join(b" " * (cut := line.rfind(b"\0") + 1) + line[cut:] for line in lines)
 
 
 def line_ends(block: bytearray) -> list[int]:
