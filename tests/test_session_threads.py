@@ -16,7 +16,6 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 
 from coagent_langchain import CoagentCallbackHandler, Session
-from coagent_langchain.capture import binding
 from coagent_langchain.sessions import registry, state
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
@@ -158,25 +157,6 @@ def test_run_that_is_interrupted_while_it_begins_is_one_prompt(before: list[str]
 
     assert [(e["session_id"], e["event_type"]) for e in log.entries] == [
         ("cook", each) for each in (*before, "session_end")
-    ]
-
-
-def test_run_that_is_interrupted_before_its_session_begins_has_a_session_start(
-    monkeypatch: pytest.MonkeyPatch, log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """Ctrl-C comes while its input is read: no real part can hit that moment."""
-
-    def interrupt(inputs: object) -> None:
-        monkeypatch.undo()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(binding, "user_text", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        RunnableLambda(str).invoke("Soup?", {"callbacks": [handler], "metadata": {"session_id": "cook"}})
-    handler.close()
-
-    assert [(e["session_id"], e["event_type"]) for e in log.entries] == [
-        ("cook", each) for each in ("session_start", "user_input", "session_end")
     ]
 
 

@@ -76,27 +76,18 @@ class Binding:
 
     def bind(self, root: Root, session_id: str | None = None) -> Prompt:
         """Give a root its session and prompt, and log `session_start` and, if its text is known, `user_input`."""
-        with root.bind_lock:
-            if root.prompt is None:  # branches that start in two threads may get here at the same time
-                if root.becoming is not None:
-                    return root.becoming
-                # Set last, so that nothing of this root is logged before its `session_start`; even if Ctrl-C comes in
-                # between, as the prompt may be logged by then, and would be logged again at the root's end.
-                try:
-                    prompt = self._bind(root, session_id)
-                finally:
-                    root.prompt, root.becoming = root.becoming, None
-                return prompt
-            return root.prompt
+        with root.bind_lock:  # branches that start in two threads may get here at the same time
+            prompt = root.joined
+            if prompt is None:
+                prompt = root.prompt = self._bind(root, session_id)
+            return prompt
 
     def _bind(self, root: Root, session_id: str | None) -> Prompt:
         inputs, text = root.pending_input, root.user_text
-        root.becoming = prompt = self._prompt_for(root, session_id, inputs)
-        try:
-            if text is None and inputs is not UNKNOWN:
-                text = user_text(inputs)
-        finally:  # even if Ctrl-C comes while a long input is read: the session has been joined
-            self._start_session(root, prompt.session, text)
+        root.joined = prompt = self._prompt_for(root, session_id, inputs)
+        if text is None and inputs is not UNKNOWN:
+            text = user_text(inputs)
+        self._start_session(root, prompt.session, text)
         if text is not None:
             if scope.current() is prompt or (root.turn and root.kind != "tool"):  # in a block, or in an own loop
                 _repeat(root, prompt, text)

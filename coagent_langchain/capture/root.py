@@ -30,7 +30,8 @@ class Root(Run):
         tool_calls: the tool calls that its models requested; None before the first one.
         known_messages: fingerprints of the messages of its models and nodes, and of the ids of its models' messages.
         input_messages: fingerprints of the assistant's messages in its input.
-        becoming: the prompt that is about to be assigned to it; what this thread logs meanwhile belongs to that.
+        joined: its prompt, also while its `session_start` and `user_input` are being logged; `prompt` is set later, so
+            that nothing else of it is logged before them.
         asked: the ids of the questions at which its graph stopped.
         answered: the questions that it has answers to, by id: if it fails, they may have to be answered again.
         request: in a prompt of several roots, its kind, its name and the fingerprint of the user's text: a later run
@@ -49,7 +50,7 @@ class Root(Run):
     session_id: str | None = None
     prompt_number: int | None = None
     tool_calls: ToolCalls | None = None
-    becoming: Prompt | None = None
+    joined: Prompt | None = None
     input_messages: frozenset[int | None] = frozenset()
     asked: frozenset[str] = frozenset()
     answered: Mapping[str, Question] = NOTHING

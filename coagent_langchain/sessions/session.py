@@ -108,10 +108,8 @@ class Session(Scope):
         meta = {**(meta or {}), **(self._meta or {})}
         if meta:
             entry["meta"] = meta
-        try:
-            (outlet or self.outlet).emit(entry, self._meta or ())
-        finally:
-            state.written = True
+        (outlet or self.outlet).emit(entry, self._meta or ())
+        state.written = True
 
     def end(self, status: str | None = None, response: str | None = None) -> None:
         """Log `session_end` with totals, once. A session that continues later is a new one with the next numbers.
