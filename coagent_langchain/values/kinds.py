@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 import sys
 from collections import deque
@@ -26,18 +27,6 @@ MAX_NAME = 200
 
 Plan = Callable[["Walk", Any, int], Any]
 
-_plans: dict[int, tuple[type, Plan]] = {}  # by id, with the type kept alive: a metaclass may make a type unhashable
-
-
-def plan(kind: type) -> Plan:
-    """The plan for objects of exactly this type."""
-    known = _plans.get(id(kind))
-    if known is None:
-        if len(_plans) >= MAX_KINDS:
-            _plans.clear()
-        known = _plans[id(kind)] = (kind, _made(kind))
-    return known[1]
-
 
 def name(kind: type) -> str:
     """`module.Class`, read without the metaclass's code."""
@@ -47,7 +36,9 @@ def name(kind: type) -> str:
     return str(full)[:MAX_NAME]
 
 
-def _made(kind: type) -> Plan:
+@functools.lru_cache(MAX_KINDS)
+def plan(kind: type) -> Plan:
+    """The plan for objects of exactly this type."""
     mro: tuple[type, ...] = type.__dict__["__mro__"].__get__(kind)
     names = [name(base) for base in mro]
     for base_name in names:
@@ -76,6 +67,7 @@ def _slots(mro: tuple[type, ...]) -> dict[str, Any]:
     return found
 
 
+@functools.lru_cache(MAX_KINDS)
 def reader_of_dict(kind: type) -> Callable[[Any], Any]:
     """A function that reads the `__dict__` of this type's objects; it returns None if that is missing or a property."""
     descriptor = _slots(type.__dict__["__mro__"].__get__(kind)).get("__dict__")
@@ -84,7 +76,8 @@ def reader_of_dict(kind: type) -> Callable[[Any], Any]:
 
 def fields(value: Any) -> dict[Any, Any]:
     """An object's public fields, with their raw values; empty if a snapshot does not read its fields."""
-    made = plan(type(value))
+    kind: type = type(value)
+    made = plan(kind)
     return made.read(value) if isinstance(made, _Fields) else {}
 
 
