@@ -71,12 +71,8 @@ class Scope:  # not an ABC: hooks call isinstance, which an ABC implements in Py
     def __enter__(self) -> Self:
         frame = Frame(self, _open(_innermost.get()))
         self._frames.append(frame)
-        try:
-            if self._frames[0] is frame:  # checked after adding it: of threads that enter at once, only one begins
-                self._begin()
-        except BaseException as error:  # Ctrl-C: the block is not entered, and what has begun ends here
-            self._leave(frame, error)
-            raise
+        if self._frames[0] is frame:  # checked after adding it: of threads that enter at once, only one begins
+            self._begin()
         _innermost.set(frame)
         return self
 
@@ -88,9 +84,6 @@ class Scope:  # not an ABC: hooks call isinstance, which an ABC implements in Py
         frame = frame or self._frames[-1]
         frame.left = True
         _innermost.set(_open(_innermost.get()))
-        self._leave(frame, error)
-
-    def _leave(self, frame: Frame, error: BaseException | None) -> None:
         self._frames.remove(frame)
         if not self._frames:
             self._end(error)
@@ -167,8 +160,8 @@ class Scope:  # not an ABC: hooks call isinstance, which an ABC implements in Py
     @contextmanager
     def _lifetime(self) -> Iterator[None]:
         error: BaseException | None = None
+        self._begin()
         try:
-            self._begin()
             yield
         except BaseException as raised:
             error = raised
