@@ -55,10 +55,10 @@ class ErrorRecorder:
         if error_id is None:  # it arose here
             entries = self._report(run, error, outcome, answer)
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
-        if run.kind in ("tool", "retriever"):
-            entries.append(self._failed_tool(run, error, outcome, error_id))
         if entries:
             self._recorder.outlet.emit_together(entries)
+        if run.kind in ("tool", "retriever"):
+            self._tool_raised(run, error, outcome, error_id)
         if run.kind == "llm" and not (outcome.failed and entries):  # else the error closes the call
             self._recorder.call_ended(run, answer, outcome)
         if run.component:
@@ -201,9 +201,9 @@ class ErrorRecorder:
         prompt.session.reported(error)
         return entry
 
-    def _failed_tool(self, run: Run, error: BaseException, outcome: Outcome, error_id: str) -> JsonObject:
-        if not outcome.failed:
-            return self._recorder.tool_response(run, None, success=None, meta={"outcome": outcome})
-        return self._recorder.tool_response(
-            run, None, success=False, error=error_message(error), meta={"error_id": error_id}
-        )
+    def _tool_raised(self, run: Run, error: BaseException, outcome: Outcome, error_id: str) -> None:
+        if outcome.failed:
+            said, meta = error_message(error), {"error_id": error_id}
+            self._recorder.tool_ended(run, None, success=False, error=said, meta=meta)
+        else:
+            self._recorder.tool_ended(run, None, success=None, meta={"outcome": outcome})

@@ -201,11 +201,6 @@ class Recorder:
     def tool_ended(self, run: Run, result: JsonObject | None, *, success: bool | None, error: str | None = None,
                    meta: JsonObject | None = None) -> None:  # fmt: skip
         """Log `tool_response`."""
-        self.outlet.emit(self.tool_response(run, result, success=success, error=error, meta=meta))
-
-    def tool_response(self, run: Run, result: JsonObject | None, *, success: bool | None, error: str | None = None,
-                      meta: JsonObject | None = None) -> JsonObject:  # fmt: skip
-        """A `tool_response` entry."""
         entry = self.entry(run, _TOOL_RESPONSE, {**tool_meta(run), **(meta or {})})
         response: JsonObject = {"tool_name": run.name, **self.timing(run)}
         if result is not None:
@@ -215,7 +210,7 @@ class Recorder:
         if error is not None:
             response["error_message"] = error
         entry["tool_response"] = response
-        return entry
+        self.outlet.emit(entry)
 
     # -- chains
 
