@@ -112,11 +112,11 @@ def test_a_column_sorts_both_ways(page: Page, post: Post) -> None:
     """Its header sorts descending, then ascending, and shows which; missing figures come last both times."""
     fill(post)
     page.goto("/")
-    page.click("th >> text=Tokens in")
-    page.wait_for_selector("th[aria-sort=descending] >> text=Tokens in")
+    page.click("th >> text=Tokens")
+    page.wait_for_selector("th[aria-sort=descending] >> text=Tokens")
     most = titles(page)[0]
-    page.click("th >> text=Tokens in")
-    page.wait_for_selector("th[aria-sort=ascending] >> text=Tokens in")
+    page.click("th >> text=Tokens")
+    page.wait_for_selector("th[aria-sort=ascending] >> text=Tokens")
 
     assert (most, titles(page)[0]) == (
         "Generate three recipes using chicken and vegetables",
@@ -156,9 +156,9 @@ def test_columns_show_all_of_what_they_hold(page: Page, post: Post, width: int) 
     ("width", "columns"),
     [
         (800, "Started ↓ Duration Errors"),
-        (1100, "Started ↓ Duration Tokens in Cost Errors Models, tags"),
-        (1280, "Started ↓ Duration Prompts Calls Tools Tokens in Cost Errors Models, tags"),
-        (1440, "Started ↓ Duration Prompts Turns Calls Tools Tokens in Out Cost Errors Models, tags"),
+        (1100, "Started ↓ Duration Tokens Cost Errors Models, tags"),
+        (1280, "Started ↓ Duration Prompts Calls Tools Tokens Cost Errors Models, tags"),
+        (1440, "Started ↓ Duration Prompts Turns Calls Tools Tokens Out Cost Errors Models, tags"),
     ],
 )
 def test_a_narrow_window_leaves_out_columns_not_the_id(page: Page, post: Post, width: int, columns: str) -> None:
@@ -301,7 +301,7 @@ def test_phone_filters_and_sorts_in_one_disclosure(page: Page, post: Post) -> No
     fonts = page.locator("#filters :is(input, select)").evaluate_all(
         "all => [...new Set(all.map((each) => getComputedStyle(each).fontSize))]"
     )
-    page.get_by_label("Sort").select_option("Tokens in ↓")
+    page.get_by_label("Sort").select_option("Tokens ↓")
     page.wait_for_url("**/?model=gemma3%3A4b&sort=-total_tokens")
     sorted_by_tokens = titles(page)
     page.get_by_text("Clear", exact=True).click()

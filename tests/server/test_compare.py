@@ -221,7 +221,7 @@ def test_reported_zero_is_no_unknown_number(running: Running) -> None:
     del answer["llm_response"]["input_tokens"], answer["llm_response"]["output_tokens"], answer["meta"]["usage"]
     del answer["performance_metrics"]
     log(running, reported.end("") + silent.end(""))
-    rows = re.findall(r'data-unit="tokens in">(.*?)<.*?1440">(.*?)<', get(running, "/").text, re.DOTALL)
+    rows = re.findall(r'data-unit="tokens">(.*?)<.*?1440">(.*?)<', get(running, "/").text, re.DOTALL)
     heads = [re.findall(r"<dt>(?:Tokens (?:in|out)|Cost)</dt><dd>(.*?)<", get(running, f"/view/head/={name}").text)
              for name in ("reported", "silent")]  # fmt: skip
     models = [shown(running, f"/view/overview/={name}").split()[-2:] for name in ("reported", "silent")]
@@ -235,14 +235,16 @@ def test_reported_zero_is_no_unknown_number(running: Running) -> None:
 
 
 def test_tokens_of_which_only_the_sum_is_reported_are_shown(running: Running) -> None:
-    """In the header, in a comparison and as Markdown: `–` is only for what is not reported."""
+    """In the list, in the header, in a comparison and as Markdown: `–` is only for what is not reported."""
     split, whole = Story("split", T0 + 1).ask("Hi"), Story("whole").ask("Hi")
     split.model("Hi", "Hello", 5, (9, 1))
     whole.log("llm_response", 1, llm_response={"response": "Hello", "total_tokens": 1200})
     log(running, split.end("") + whole.end(""))
+    rows = re.findall(r'data-unit="tokens">(.*?)<.*?1440">(.*?)<', get(running, "/").text, re.DOTALL)
     heads = [re.findall(r"<dt>(Tokens.*?)</dt><dd>(.*?)<", get(running, f"/view/head/={name}").text)
              for name in ("split", "whole")]  # fmt: skip
 
+    assert rows == [("10", "1"), ("1,200", "–")]
     assert heads == [
         [("Tokens in", "9"), ("Tokens out", "1")], [("Tokens", "1,200"), ("Tokens in", "–"), ("Tokens out", "–")],
     ]  # fmt: skip

@@ -104,7 +104,7 @@ def test_list_shows_figures_of_a_session(three: Running) -> None:
     assert words == (
         "failed Read invoice 4711.pdf and file it broken "
         "RateLimitError: 429: number of request tokens has exceeded your per-minute rate limit "
-        "10.7 s 1 2 2 1 212 22 $0.0003 1 claude-haiku-4-5 staging"
+        "10.7 s 1 2 2 1 234 22 $0.0003 1 claude-haiku-4-5 staging"
     )
 
 
