@@ -107,15 +107,16 @@ def test_backoff_has_full_jitter_and_a_bound() -> None:
     assert [min(span) < 0.1 * bound for span, bound in zip(spans, (0.4, 6.4, 30.0), strict=True)] == [True] * 3
 
 
-def test_pauses_grow_until_the_server_takes_something(tmp_path: Path, pauses: list[float]) -> None:
-    """Delays grow while the server fails, and start again from the first one after a success."""
-    with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
-        for event_id, failures in ("a", 3), ("b", 1):
-            server.behave = first(len(server.requests) + failures, Answer(503))
-            delivery.append(line(event_id))
-            assert delivery.flush(10)
+@pytest.mark.parametrize("settled", [200, 400])
+def test_pauses_grow_until_the_server_settles_something(tmp_path: Path, settled: int, pauses: list[float]) -> None:
+    """Delays grow while the server fails, and start again from the first one after it has taken or refused an entry."""
+    statuses = iter([503, 503, 503, settled, 503, settled])
+    with FaultyServer(lambda request: Answer(next(statuses))) as server, delivery_to(server.base_url, tmp_path) as sent:
+        for event_id in ("a", "b"):
+            sent.append(line(event_id))
+            assert sent.flush(10)
 
-    assert (server.stored, pauses) == (["a", "b"], [0.4, 0.8, 1.6, 0.4])
+    assert (len(server.requests), pauses) == (6, [0.4, 0.8, 1.6, 0.4])
 
 
 def test_clock_that_is_put_back_delays_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

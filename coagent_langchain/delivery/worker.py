@@ -237,8 +237,9 @@ class Worker:
             self._attempt += 1
             pause = PAUSE_S if step.verdict.meaning is Meaning.PAUSE else 0.0
             self._wait(max(backoff(self._attempt), pause, step.verdict.wait), patient=step.verdict.wait > 0)
-        elif step.stored:
-            self._attempt = 0
+            return
+        self._attempt = 0  # also if entries were refused: the server works
+        if step.stored:
             self._notices.report_recovery(self.acknowledged)
 
     def _wait(self, seconds: float, patient: bool = False) -> None:
