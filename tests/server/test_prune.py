@@ -107,8 +107,9 @@ def test_server_stores_while_much_is_deleted(tmp_path: Path, sessions: int, entr
     """Many sessions or large ones: its writer gets its turn again and again, instead of when everything is deleted."""
     path, seen = tmp_path / "coagent.db", list[int]()
     with server.launch(f"sqlite://{path}") as running:
-        for _ in range(entries):
-            put(running.store, *(entry(session_id=f"old-{number}") for number in range(sessions)))
+        for start in range(0, sessions * entries, 1_000):
+            numbers = range(start, min(start + 1_000, sessions * entries))
+            put(running.store, *(entry(session_id=f"old-{number % sessions}") for number in numbers))
 
         def store() -> None:
             put(running.store, entry(session_id="young", at=60_000))

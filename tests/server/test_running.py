@@ -19,7 +19,6 @@ import requests
 
 from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.running import START
 from coagent_langchain.server.store import Store
 from coagent_langchain.server.store.database import connect, transaction
 from tests.server.samples import entry, event_ids, put
@@ -231,13 +230,3 @@ def test_program_that_does_not_close_its_server_ends() -> None:
     code = "from coagent_langchain import server; server.launch()"
 
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=30).returncode == 0
-
-
-def test_start_answers_soon(store: Store) -> None:
-    """Time from launch to the first response."""
-    began = time.monotonic()
-    with server.launch(store) as running:
-        requests.get(f"{running.base_url}/runs", timeout=10)
-        took = time.monotonic() - began
-
-    assert took < START / 2  # on a busy machine too

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import Any
 from urllib.parse import quote
@@ -52,7 +51,7 @@ def location(loc: tuple[Any, ...]) -> str:
     return ".".join(part for part in loc if isinstance(part, str) and part not in kinds)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(FIELDS, st.sets(st.sampled_from(ENVELOPE), max_size=1))
 @example({"agent_stack": ["a", 1]}, set())
 @example({"error_info": {"error_severity": "worst"}}, set())
@@ -68,17 +67,12 @@ def test_validation_agrees_with_the_wire_model(fields: dict[str, Any], missing: 
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(VALUES, max_size=6), st.sampled_from([None, 1]), st.booleans())
+@given(st.lists(VALUES, min_size=1, max_size=6), st.sampled_from([None, 1]), st.booleans())
 def test_split_finds_the_text_of_each_element(values: list[Any], indent: int | None, escape: bool) -> None:
     """However an array is written, its parts are the texts between the commas."""
     texts = [json.dumps(value, indent=indent, ensure_ascii=escape) for value in values]
-    try:
-        body = f"[ {' , '.join(texts)}\n]".encode()
-        parsed = orjson.loads(body)
-    except (UnicodeEncodeError, orjson.JSONDecodeError):  # lone surrogates
-        return
 
-    assert not parsed or split(body) == [text.encode() for text in texts]
+    assert split(f"[ {' , '.join(texts)}\n]".encode()) == [text.encode() for text in texts]
 
 
 @settings(max_examples=300, deadline=None)
@@ -91,14 +85,8 @@ def test_each_entry_keeps_its_own_text(fields: list[dict[str, Any]], comma: str,
     """However the entries of a batch look and are separated, each valid one has its text between the commas."""
     entries = [one | entry() if first and number % 2 else entry() | one for number, one in enumerate(fields)]
     texts = [json.dumps(one, separators=(",", ":") if compact else None).encode() for one in entries]
-    expected = []
-    for text in texts:
-        with contextlib.suppress(orjson.JSONDecodeError):  # lone surrogates
-            expected += [text] if not faults(orjson.loads(text), text, ALL) else []
-    try:
-        batch = read(b"[" + comma.encode().join(texts) + b"\n]", ALL)
-    except HTTPException:
-        return
+    expected = [text for text in texts if not faults(orjson.loads(text), text, ALL)]
+    batch = read(b"[" + comma.encode().join(texts) + b"\n]", ALL)
 
     assert [(body, orjson.loads(body)) for body in expected] == [(one.body, one.fields) for one in batch.entries]
 
@@ -123,10 +111,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
 )
 def test_nothing_that_is_posted_breaks_the_server(running: Running, entries: list[dict[str, Any]]) -> None:
     """It is stored or refused with a reason; what was stored can be read, listed, filtered and found."""
-    try:
-        body = orjson.dumps(entries)
-    except TypeError:  # lone surrogates
-        return
+    body = orjson.dumps(entries)
     answer = requests.post(
         f"{running.base_url}/logs", data=body, headers={"Content-Type": "application/json"}, timeout=10
     )
