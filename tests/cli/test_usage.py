@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from coagent_langchain.cli.text import cells
 from coagent_langchain.config import VARIABLES
 from coagent_langchain.server import launch
 from tests.cli.samples import Run
+from tests.cli.terminals import terminal
 
 
 def test_errors_are_one_line_and_exit_code_1(
@@ -155,26 +155,10 @@ def test_without_a_command_the_help_is_printed(run: Run) -> None:
     assert "first steps:" in run()
 
 
-every_command = pytest.mark.parametrize(
-    "command",
-    [
-        [],
-        ["demo"],
-        ["run"],
-        ["serve"],
-        ["prune"],
-        ["delete"],
-        ["runs"],
-        ["show"],
-        ["export"],
-        ["spool"],
-        ["spool", "status"],
-        ["spool", "flush"],
-        ["spool", "rejected"],
-        ["spool", "discard"],
-        ["completion"],
-    ],
-)
+every_command = pytest.mark.parametrize("command", [
+    [], ["demo"], ["run"], ["serve"], ["prune"], ["delete"], ["runs"], ["show"], ["export"], ["completion"],
+    ["spool"], ["spool", "status"], ["spool", "flush"], ["spool", "rejected"], ["spool", "discard"],
+])  # fmt: skip
 
 
 @every_command
@@ -228,25 +212,6 @@ def test_examples_can_be_copied(
         main([command, "--help"])
 
     assert f"\n  {example}\n" in capsys.readouterr().out
-
-
-def terminal(base_url: str, *arguments: str, **environ: str) -> str:
-    """The output of a command in a terminal."""
-    master, slave = pty.openpty()
-    environment = {**os.environ, "COAGENT_BASE_URL": base_url, "COLUMNS": "100", "TERM": "xterm", **environ}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "coagent_langchain", *arguments], stdout=slave, stdin=slave, env=environment
-    )
-    os.close(slave)
-    written = b""
-    try:
-        while piece := os.read(master, 65536):
-            written += piece
-    except OSError:
-        pass  # how Linux reports that the terminal is closed
-    os.close(master)
-    assert process.wait(timeout=30) == 0
-    return written.decode()
 
 
 def test_colours_in_a_terminal_only(base_url: str) -> None:
