@@ -49,6 +49,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
+def address(tmp_path: Path) -> str:
+    """The address of a store in a file, which is not there yet."""
+    return f"sqlite://{tmp_path}/coagent.db"
+
+
+@pytest.fixture
 def beside(store: Store, tmp_path: Path) -> Any:
     """A deleter for the open store: for SQLite, another connection to its file."""
     return StoreFile(tmp_path / "coagent.db") if isinstance(store, SqliteStore) else store

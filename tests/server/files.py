@@ -1,12 +1,30 @@
-"""Store files: their modes, old versions, damage."""
+"""Store files: opening, modes, old versions, damage."""
 
 from __future__ import annotations
 
 import contextlib
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
+from coagent_langchain import server
+from coagent_langchain.server.store import Store
 from coagent_langchain.server.store.database import PAGE_SIZE, connect
+from coagent_langchain.server.store.sqlite import SqliteStore
+from tests.waiting import until
+
+
+@contextlib.contextmanager
+def opened(address: str) -> Iterator[Store]:
+    """The store at an address, closed afterwards."""
+    with contextlib.closing(server.open_store(address)) as store:
+        yield store
+
+
+def until_indexed(store: Store, blocks: int) -> None:
+    """Wait until as many blocks of a store's entries are in its search index."""
+    assert isinstance(store, SqliteStore)
+    until(lambda: store._index.blocks == blocks)
 
 
 def mode(path: Path) -> int:

@@ -16,30 +16,29 @@ from coagent_langchain.server.store import index, text
 from coagent_langchain.server.store.database import PAGE_SIZE, connect, transaction
 from coagent_langchain.server.store.text import Terms
 from tests.disk import largest_file
-from tests.server.files import damage
+from tests.server.files import damage, opened, until_indexed
 from tests.server.samples import T0, entry, holding, put
 from tests.waiting import until
 
 
-def test_index_that_cannot_be_made_leaves_the_store_free(tmp_path: Path) -> None:
+def test_index_that_cannot_be_made_leaves_the_store_free(address: str, tmp_path: Path) -> None:
     """The obstacle is named, and once it is gone the store opens."""
     (tmp_path / "coagent.db.search").mkdir()
     with pytest.raises(ConfigurationError) as refused:
-        server.open_store(f"sqlite://{tmp_path}/coagent.db")
+        server.open_store(address)
     (tmp_path / "coagent.db.search").rmdir()
-    server.open_store(f"sqlite://{tmp_path}/coagent.db").close()
+    server.open_store(address).close()
 
     assert str(refused.value) == f"{tmp_path}/coagent.db.search cannot be used as a store: Is a directory"
 
 
-def test_index_that_is_damaged_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_index_that_is_damaged_is_made_again(address: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """When the server starts, which reports it."""
-    address = f"sqlite://{tmp_path}/coagent.db"
-    with contextlib.closing(server.open_store(address)) as store:
+    with opened(address) as store:
         put(store, *(entry(prompt="zebrafinch") for n in range(3 * index.BLOCK)))
     (tmp_path / "coagent.db.search").write_bytes(b"\xff" * 9 * PAGE_SIZE)
-    with contextlib.closing(server.open_store(address)) as store:
-        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+    with opened(address) as store:
+        until_indexed(store, 3)
         found = holding(store, "zebrafinch")
 
     assert (found, [record.getMessage() for record in caplog.records]) == (
@@ -48,12 +47,11 @@ def test_index_that_is_damaged_is_made_again(tmp_path: Path, caplog: pytest.LogC
     )
 
 
-def test_search_names_an_index_that_is_damaged(tmp_path: Path) -> None:
+def test_search_names_an_index_that_is_damaged(address: str, tmp_path: Path) -> None:
     """The store itself must not appear damaged; everything else keeps working."""
-    address = f"sqlite://{tmp_path}/coagent.db"
-    with contextlib.closing(server.open_store(address)) as store:
+    with opened(address) as store:
         put(store, *(entry(prompt="zebrafinch") for n in range(3 * index.BLOCK)))
-        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+        until_indexed(store, 3)
     damage(tmp_path / "coagent.db.search", "words_data")
     with server.launch(address) as running:
         found = requests.get(f"{running.url}/?q=zebrafinch", timeout=10)
@@ -63,44 +61,41 @@ def test_search_names_an_index_that_is_damaged(tmp_path: Path) -> None:
     assert "the search index is damaged: " in found.json()["message"]
 
 
-def test_indexing_and_storing_do_not_wait_for_each_other(tmp_path: Path) -> None:
+def test_indexing_and_storing_do_not_wait_for_each_other(address: str, tmp_path: Path) -> None:
     """The index is written while another connection holds a write lock on the entries' file."""
-    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
-    put(store, *(entry(at=n) for n in range(10 * index.BLOCK)))
-    with contextlib.closing(connect(tmp_path / "coagent.db")) as writer, transaction(writer):
-        until(lambda: store._index.blocks == 10)  # type: ignore[attr-defined]
-    store.close()
+    with opened(address) as store:
+        put(store, *(entry(at=n) for n in range(10 * index.BLOCK)))
+        with contextlib.closing(connect(tmp_path / "coagent.db")) as writer, transaction(writer):
+            until_indexed(store, 10)
 
 
-def test_index_catches_up_and_finds_the_same(tmp_path: Path) -> None:
+def test_index_catches_up_and_finds_the_same(address: str, tmp_path: Path) -> None:
     """Search finds the same before indexing, after it, and after the index was deleted."""
-    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
-    put(store, *(entry(session_id=f"s{n}", prompt=f"word{n} ünï\x00after\nline gpt-4o ☃") for n in range(100)))
-    texts = ["word7", "after", "ÜNÏ", "gpt-4o line", "line", "☃", "g"]
-    fresh = [holding(store, text) for text in texts]
-    until(lambda: store._index.blocks == 101 // index.BLOCK)  # type: ignore[attr-defined]
-    indexed = [holding(store, text) for text in texts]
-    store.close()
+    with opened(address) as store:
+        put(store, *(entry(session_id=f"s{n}", prompt=f"word{n} ünï\x00after\nline gpt-4o ☃") for n in range(100)))
+        texts = ["word7", "after", "ÜNÏ", "gpt-4o line", "line", "☃", "g"]
+        fresh = [holding(store, text) for text in texts]
+        until_indexed(store, 101 // index.BLOCK)
+        indexed = [holding(store, text) for text in texts]
     (tmp_path / "coagent.db.search").unlink()
-    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
-    again = [holding(store, text) for text in texts]
-    store.close()
+    with opened(address) as store:
+        again = [holding(store, text) for text in texts]
 
     assert [len(found) for found in fresh] == [11, 100, 100, 100, 100, 100, 100]
     assert fresh == indexed == again
 
 
-def test_index_of_another_version_is_rebuilt(tmp_path: Path) -> None:
+def test_index_of_another_version_is_rebuilt(address: str, tmp_path: Path) -> None:
     """It lacks what that version did not index; here it has nothing."""
     path = tmp_path / "coagent.db.search"
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+    with opened(address) as store:
         put(store, entry(prompt="word"), *(entry(session_id="other") for _ in range(3 * index.BLOCK)))
-        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+        until_indexed(store, 3)
     with contextlib.closing(connect(path)) as connection:
         connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
         connection.execute("PRAGMA user_version = 0")
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
-        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+    with opened(address) as store:
+        until_indexed(store, 3)
         found = holding(store, "word")
 
     assert found == ["s"]
@@ -112,35 +107,35 @@ def test_index_of_another_version_is_rebuilt(tmp_path: Path) -> None:
     ("\u0130stanbul", "\u0130stanbul"),
     ("aa\u19b0bb", "aa\u19b0bb"),  # one word to us, two to SQLite
 ])  # fmt: skip
-def test_index_finds_words_of_every_script(tmp_path: Path, text: str, word: str) -> None:
+def test_index_finds_words_of_every_script(address: str, text: str, word: str) -> None:
     """Indexed text is found even if SQLite classifies its characters differently from the search."""
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+    with opened(address) as store:
         put(store, entry(session_id="found", prompt="first"), entry(session_id="found", output_data={"said": text}))
         put(store, *(entry(session_id="other", prompt="something else") for _ in range(3 * index.BLOCK)))
-        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+        until_indexed(store, 3)
 
         assert holding(store, word) == ["found"]
 
 
 @pytest.mark.parametrize("number", [4711, -4711, 2**63 - 1])
 @pytest.mark.parametrize("field", ["tool_call", "tool_response", "input_data", "metadata"])
-def test_index_finds_whole_numbers(tmp_path: Path, field: str, number: int) -> None:
+def test_index_finds_whole_numbers(address: str, field: str, number: int) -> None:
     """Those in parameters, results and data, but no figures."""
     content = {"list": [{"order_id": number}]} if field == "metadata" else {"parameters": {"order_id": number}}
     figures = {"llm_response": {"output_tokens": number}, "meta": {"usage": {"output_tokens": number}}}
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+    with opened(address) as store:
         put(store, entry(session_id="found", prompt="first"), entry(session_id="found", **{field: content}))
         put(store, *(entry(session_id="other", **figures) for _ in range(3 * index.BLOCK)))
-        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+        until_indexed(store, 3)
 
         assert holding(store, str(number)) == ["found"]
 
 
-def test_offered_tools_are_not_indexed(tmp_path: Path) -> None:
+def test_offered_tools_are_not_indexed(address: str, tmp_path: Path) -> None:
     """Otherwise a search for a tool would read every call that offers it."""
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+    with opened(address) as store:
         put(store, *(entry(meta={"tools_offered": ["get_order"]}, prompt="hello") for _ in range(3 * index.BLOCK)))
-        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+        until_indexed(store, 3)
         with store._readers.one() as connection:  # type: ignore[attr-defined]
             read = {text: [*index.ranges(connection, Terms(text))][1:] for text in ("get_order", "hello")}
 
@@ -148,11 +143,11 @@ def test_offered_tools_are_not_indexed(tmp_path: Path) -> None:
 
 
 def test_index_that_the_disk_has_no_room_for_is_written_when_it_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Writing is retried until then."""
     monkeypatch.setattr(index, "RETRY", 0.01)
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+    with opened(address) as store:
         put(store, *(entry(at=n) for n in range(3 * index.BLOCK)))
     (tmp_path / "coagent.db.search").unlink()
     asked = itertools.count()
@@ -163,44 +158,46 @@ def test_index_that_the_disk_has_no_room_for_is_written_when_it_has(
             tried.set()
         return 3 * index.BLOCK
 
-    with contextlib.closing(index.Index(tmp_path / "coagent.db", latest)) as opened:
+    with contextlib.closing(index.Index(tmp_path / "coagent.db", latest)) as made:
         with largest_file(1):
-            opened.start()
+            made.start()
             assert tried.wait(10)
-            indexed = opened.blocks
-        until(lambda: opened.blocks == 3)
+            indexed = made.blocks
+        until(lambda: made.blocks == 3)
 
     assert indexed == 0
 
 
-def test_every_entry_is_indexed_in_however_many_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_entry_is_indexed_in_however_many_steps(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first and the last of each step, too."""
     monkeypatch.setattr(index, "STEP", 1)
     monkeypatch.setattr(index, "PAUSE", 0)
     numbers = [f"{number:02}" for number in range(3 * index.BLOCK)]
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+    with opened(address) as store:
         put(store, *(entry(session_id=f"s{number}", prompt=f"word{number}") for number in numbers))
-        until(lambda: store._index.blocks == 3)  # type: ignore[attr-defined]
+        until_indexed(store, 3)
         found = [holding(store, f"word{number}") for number in numbers]
 
     assert found == [[f"s{number}"] for number in numbers]
 
 
-def test_index_gives_the_newest_first(tmp_path: Path) -> None:
+def test_index_gives_the_newest_first(address: str) -> None:
     """If more sessions have a word than a search lists, the older ones are left out."""
     ids = [f"s{number:03}" for number in range(16 * index.BLOCK)]
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+    with opened(address) as store:
         put(store, *(entry(session_id=name, prompt="everywhere") for name in ids))
-        until(lambda: store._index.blocks == 16)  # type: ignore[attr-defined]
+        until_indexed(store, 16)
 
         assert holding(store, "everywhere") == ids[-text.FOUND :]
 
 
-def test_indexing_waits_while_much_arrives_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_indexing_waits_while_much_arrives_but_not_for_ever(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Until a search would have to read too much itself."""
     monkeypatch.setattr(index, "PAUSE", 0.01)
     monkeypatch.setattr(index, "BURST", -1)  # whatever arrives is much
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+    with opened(address) as store:
         put(store, *(entry(at=n) for n in range(2 * index.BLOCK)))
     asked = itertools.count()
     waited = threading.Event()
@@ -210,26 +207,24 @@ def test_indexing_waits_while_much_arrives_but_not_for_ever(tmp_path: Path, monk
             waited.set()
         return 2 * index.BLOCK
 
-    with contextlib.closing(index.Index(tmp_path / "coagent.db", latest)) as opened:
-        opened.start()
+    with contextlib.closing(index.Index(tmp_path / "coagent.db", latest)) as made:
+        made.start()
         assert waited.wait(10)
-        indexed = opened.blocks
+        indexed = made.blocks
         monkeypatch.setattr(index, "MAX_LAG", 2 * index.BLOCK)
-        until(lambda: opened.blocks == 2)
+        until(lambda: made.blocks == 2)
 
     assert indexed == 0
 
 
-def test_numbers_of_pruned_entries_are_not_used_again(tmp_path: Path) -> None:
+def test_numbers_of_pruned_entries_are_not_used_again(address: str) -> None:
     """A new entry after everything was pruned is found, though blocks with those numbers were indexed before."""
-    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
-    put(store, *(entry(prompt="old") for n in range(64)))
-    until(lambda: store._index.blocks == 64 // index.BLOCK)  # type: ignore[attr-defined]
-    server.open_beside(f"sqlite://{tmp_path}/coagent.db").prune(T0 + 1)
-    store.close()
-    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
-    put(store, entry(session_id="young", prompt="new"))
-    found = holding(store, "new")
-    store.close()
+    with opened(address) as store:
+        put(store, *(entry(prompt="old") for n in range(64)))
+        until_indexed(store, 64 // index.BLOCK)
+        server.open_beside(address).prune(T0 + 1)
+    with opened(address) as store:
+        put(store, entry(session_id="young", prompt="new"))
+        found = holding(store, "new")
 
     assert found == ["young"]

@@ -23,16 +23,15 @@ from coagent_langchain.server.store.database import connect
 from coagent_langchain.server.store.pruning import AT_ONCE, MOST, StoreFile
 from coagent_langchain.server.store.schema import MIGRATIONS
 from tests.disk import largest_file
-from tests.server.files import make_first_version
+from tests.server.files import make_first_version, opened, until_indexed
 from tests.server.samples import T0, entry, holding, put
-from tests.waiting import until
 
 
-def test_prune_beside_a_running_server(tmp_path: Path) -> None:
+def test_prune_beside_a_running_server(address: str) -> None:
     """The command deletes old sessions of a store in use, and the server keeps running."""
-    with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
+    with server.launch(address) as running:
         put(running.store, entry(session_id="old"), entry(session_id="young", timestamp=int(time.time() * 1000)))
-        code = main(["prune", "--older-than", "30d", "--store", f"sqlite://{tmp_path}/coagent.db"])
+        code = main(["prune", "--older-than", "30d", "--store", address])
         put(running.store, entry(session_id="young", at=1))
 
         assert code == 0
@@ -40,31 +39,28 @@ def test_prune_beside_a_running_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("age", "seconds"), [("90m", 5400), ("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600)])
-def test_prune_deletes_what_is_older_and_nothing_younger(age: str, seconds: int, tmp_path: Path) -> None:
+def test_prune_deletes_what_is_older_and_nothing_younger(age: str, seconds: int, address: str) -> None:
     """The age is in minutes, hours, days or weeks."""
     limit = (int(time.time()) - seconds) * 1000
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+    with opened(address) as store:
         put(store, entry(session_id="older", timestamp=limit - 60_000))
         put(store, entry(session_id="younger", timestamp=limit + 60_000))
-        main(["prune", "--older-than", age, "--store", f"sqlite://{tmp_path}/coagent.db"])
+        main(["prune", "--older-than", age, "--store", address])
 
         assert store.session_ids() == ["younger"]
 
 
-def test_prune_without_a_server_leaves_no_word(tmp_path: Path) -> None:
+def test_prune_without_a_server_leaves_no_word(address: str, tmp_path: Path) -> None:
     """Neither the file nor the index has any deleted text; the next server finds what was kept."""
-    address = f"sqlite://{tmp_path}/coagent.db"
-    store = server.open_store(address)
-    put(store, *(entry(session_id="old", at=n, prompt="zebrafinch") for n in range(60)))
-    put(store, *(entry(session_id="young", timestamp=int(time.time() * 1000), prompt="sparrow") for n in range(4)))
-    until(lambda: store._index.blocks == 64 // index.BLOCK)  # type: ignore[attr-defined]
-    store.close()
+    with opened(address) as store:
+        put(store, *(entry(session_id="old", at=n, prompt="zebrafinch") for n in range(60)))
+        put(store, *(entry(session_id="young", timestamp=int(time.time() * 1000), prompt="sparrow") for n in range(4)))
+        until_indexed(store, 64 // index.BLOCK)
     before = sorted(file.name for file in tmp_path.iterdir() if b"zebrafinch" in file.read_bytes())
     main(["prune", "--older-than", "30d", "--store", address])
     after = [file.name for file in tmp_path.iterdir() if b"zebrafinch" in file.read_bytes()]
-    store = server.open_store(address)
-    found = {word: holding(store, word) for word in ("zebrafinch", "sparrow")}
-    store.close()
+    with opened(address) as store:
+        found = {word: holding(store, word) for word in ("zebrafinch", "sparrow")}
 
     assert (before, after) == (["coagent.db", "coagent.db.search"], [])
     assert found == {"zebrafinch": [], "sparrow": ["young"]}
@@ -73,9 +69,9 @@ def test_prune_without_a_server_leaves_no_word(tmp_path: Path) -> None:
 def test_prune_after_a_crash_leaves_no_word(tmp_path: Path) -> None:
     """A server that was killed leaves the latest words of its index in a file of their own."""
     (tmp_path / "live").mkdir()
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/live/coagent.db")) as store:
+    with opened(f"sqlite://{tmp_path}/live/coagent.db") as store:
         put(store, *(entry(prompt="zebrafinch") for n in range(2 * index.BLOCK)))
-        until(lambda: store._index.blocks == 2)  # type: ignore[attr-defined]
+        until_indexed(store, 2)
         shutil.copytree(tmp_path / "live", crashed := tmp_path / "crashed")
     before = sorted(file.name for file in crashed.iterdir() if b"zebrafinch" in file.read_bytes())
     server.open_beside(f"sqlite://{crashed}/coagent.db").prune(T0 + 1)
@@ -84,15 +80,15 @@ def test_prune_after_a_crash_leaves_no_word(tmp_path: Path) -> None:
     assert (before, after) == (["coagent.db-wal", "coagent.db.search-wal"], [])
 
 
-def test_prune_can_be_tried_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prune_can_be_tried_first(address: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A dry run lists what would be deleted, also beside a running server, and deletes nothing.
 
     A session that has gone on since is kept, however old it is. No id commands the terminal.
     """
-    with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
+    with server.launch(address) as running:
         put(running.store, *(entry(session_id=name) for name in ("old\x1b", "young")))
         put(running.store, entry(session_id="young", timestamp=int(time.time() * 1000)))
-        code = main(["prune", "--older-than", "30d", "--dry-run", "--store", f"sqlite://{tmp_path}/coagent.db"])
+        code = main(["prune", "--older-than", "30d", "--dry-run", "--store", address])
         lines = capsys.readouterr().out.splitlines()
 
         assert (code, running.store.session_ids()) == (0, ["old\x1b", "young"])
@@ -142,7 +138,7 @@ def test_server_stores_while_a_large_session_is_deleted(tmp_path: Path, late: st
 def test_prune_without_a_server_makes_no_pause(tmp_path: Path) -> None:
     """Nobody waits for the file: pauses would double the time that a large session takes."""
     path, paused = tmp_path / "coagent.db", list[str]()
-    with contextlib.closing(server.open_store(f"sqlite://{path}")) as store:
+    with opened(f"sqlite://{path}") as store:
         for start in range(0, 2 * MOST, 1_000):
             put(store, *(entry(session_id="large", at=at) for at in range(start, start + 1_000)))
         put(store, entry(session_id="small"))
@@ -151,10 +147,11 @@ def test_prune_without_a_server_makes_no_pause(tmp_path: Path) -> None:
     assert (pruned, paused) == (Pruned(2, 2 * MOST + 1), [])
 
 
-def test_prune_of_a_store_that_an_older_version_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prune_of_a_store_that_an_older_version_made(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """No server needs to have started first."""
-    address = f"sqlite://{tmp_path}/coagent.db"
-    with contextlib.closing(server.open_store(address)) as store:
+    with opened(address) as store:
         put(store, entry())
     make_first_version(tmp_path / "coagent.db")
     code = main(["prune", "--older-than", "1d", "--dry-run", "--store", address])
@@ -162,10 +159,11 @@ def test_prune_of_a_store_that_an_older_version_made(tmp_path: Path, capsys: pyt
     assert (code, capsys.readouterr().out.splitlines()[-1]) == (0, "would delete 1 session with 1 event")
 
 
-def test_prune_leaves_a_store_of_a_newer_version_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prune_leaves_a_store_of_a_newer_version_as_it_is(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An older package does not delete from a schema that it does not know."""
-    address = f"sqlite://{tmp_path}/coagent.db"
-    with contextlib.closing(server.open_store(address)) as store:
+    with opened(address) as store:
         put(store, entry())
     with contextlib.closing(connect(tmp_path / "coagent.db")) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -180,9 +178,10 @@ def test_prune_leaves_a_store_of_a_newer_version_as_it_is(tmp_path: Path, capsys
 
 
 @pytest.mark.parametrize("running", [False, True])
-def test_delete_of_single_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str], running: bool) -> None:
+def test_delete_of_single_sessions(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], running: bool
+) -> None:
     """Only the named ones are deleted, with or without a server; without one none of their text remains."""
-    address = f"sqlite://{tmp_path}/coagent.db"
     with server.launch(address) as used:
         put(used.store, *(entry(session_id=name, prompt=f"{name}finch") for name in ("zebra", "gold", "kept")))
         if running:
@@ -190,47 +189,44 @@ def test_delete_of_single_sessions(tmp_path: Path, capsys: pytest.CaptureFixture
     if not running:
         code = main(["delete", "zebra", "gold", "--store", address])
     left = [file.name for file in tmp_path.iterdir() if b"zebrafinch" in file.read_bytes()]
-    with contextlib.closing(server.open_store(address)) as store:
+    with opened(address) as store:
         assert (code, store.session_ids()) == (0, ["kept"])
 
     assert capsys.readouterr().out == "deleted 2 sessions with 2 events\n"
     assert running or left == []
 
 
-def test_more_sessions_than_one_transaction_takes_are_deleted(tmp_path: Path) -> None:
+def test_more_sessions_than_one_transaction_takes_are_deleted(address: str) -> None:
     """Also after as many that are missing."""
-    address = f"sqlite://{tmp_path}/coagent.db"
     names = [f"s-{number}" for number in range(2 * AT_ONCE)]
-    with contextlib.closing(server.open_store(address)) as store:
+    with opened(address) as store:
         put(store, *(entry(session_id=name) for name in [*names, "kept"]))
     deleted = server.open_beside(address).delete([*(f"no-{name}" for name in names), *names])
-    with contextlib.closing(server.open_store(address)) as store:
+    with opened(address) as store:
         assert (deleted, store.session_ids()) == (Pruned(2 * AT_ONCE, 2 * AT_ONCE), ["kept"])
 
 
-def test_delete_of_a_session_that_is_not_there_deletes_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_delete_of_a_session_that_is_not_there_deletes_none(address: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A mistyped id is reported before anything is deleted."""
-    address = f"sqlite://{tmp_path}/coagent.db"
-    with contextlib.closing(server.open_store(address)) as store:
+    with opened(address) as store:
         put(store, entry(session_id="kept"))
     code = main(["delete", "kept", "nobody", "--store", address])
     said = capsys.readouterr().err
-    with contextlib.closing(server.open_store(address)) as store:
+    with opened(address) as store:
         assert (code, store.session_ids()) == (1, ["kept"])
 
     assert said == f"coagent-langchain: no session 'nobody' in {address}\n"
 
 
-def test_prune_without_room_to_shrink_leaves_no_word_in_the_index(tmp_path: Path) -> None:
+def test_prune_without_room_to_shrink_leaves_no_word_in_the_index(address: str, tmp_path: Path) -> None:
     """A full disk is reported; the sessions and the index are still deleted, and a server can open the file."""
-    address = f"sqlite://{tmp_path}/coagent.db"
-    with contextlib.closing(server.open_store(address)) as store:
+    with opened(address) as store:
         put(store, entry(session_id="young", timestamp=int(time.time() * 1000), prompt="sparrow " * 500_000))
         put(store, entry(session_id="old", prompt="zebrafinch"))
     with largest_file(2_000_000), pytest.raises(ConfigurationError) as caught:
         server.open_beside(address).prune(T0 + 1)
     files = sorted(file.name for file in tmp_path.iterdir())
-    with contextlib.closing(server.open_store(address)) as store:
+    with opened(address) as store:
         kept = store.session_ids()
 
     said = str(caught.value)
@@ -238,10 +234,9 @@ def test_prune_without_room_to_shrink_leaves_no_word_in_the_index(tmp_path: Path
     assert ("coagent.db.search" in files, kept) == (False, ["young"])
 
 
-def test_prune_makes_room_before_it_deletes(tmp_path: Path) -> None:
+def test_prune_makes_room_before_it_deletes(address: str, tmp_path: Path) -> None:
     """On a full disk even deleting fails, so the space of the index is freed first."""
-    address = f"sqlite://{tmp_path}/coagent.db"
-    with contextlib.closing(server.open_store(address)) as store:
+    with opened(address) as store:
         put(store, entry())
     with largest_file(40_000), pytest.raises(ConfigurationError, match="cannot be used"):
         server.open_beside(address).prune(T0 + 1)
@@ -255,7 +250,7 @@ def test_shrinking_needs_no_other_disk(tmp_path: Path) -> None:
     It is there for this time alone: the process may use other databases.
     """
     address = f"sqlite://{tmp_path}/it's.db"
-    with contextlib.closing(server.open_store(address)) as store:
+    with opened(address) as store:
         put(store, *(entry(at=number, prompt="x" * (1 << 20)) for number in range(10)))
     with ThreadPoolExecutor() as threads:
         pruned = threads.submit(server.open_beside(address).prune, T0)

@@ -21,6 +21,7 @@ from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Store
 from coagent_langchain.server.store.database import connect, transaction
+from tests.server.files import opened
 from tests.server.samples import entry, event_ids, put
 from tests.waiting import until
 
@@ -64,9 +65,9 @@ def test_store_that_is_a_path_or_a_port_is_refused(mistaken: Path | int) -> None
         server.launch(mistaken)
 
 
-def test_store_that_was_given_outlives_a_failed_start(tmp_path: Path) -> None:
+def test_store_that_was_given_outlives_a_failed_start(address: str) -> None:
     """The caller who opened it may try another port."""
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+    with opened(address) as store:
         with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigurationError):
             server.launch(store, port=other.getsockname()[1])
         put(store, entry(event_id="e1"))
@@ -74,9 +75,8 @@ def test_store_that_was_given_outlives_a_failed_start(tmp_path: Path) -> None:
         assert event_ids(store.entries("s")) == ["e1"]
 
 
-def test_failed_start_leaves_the_store_free(tmp_path: Path) -> None:
+def test_failed_start_leaves_the_store_free(address: str) -> None:
     """A store that was opened for a server that failed to start can be opened again."""
-    address = f"sqlite://{tmp_path}/coagent.db"
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigurationError):
         server.launch(address, port=other.getsockname()[1])
     server.open_store(address).close()
@@ -94,10 +94,10 @@ def test_launch_leaves_signals_and_logging_alone() -> None:
     assert during == before
 
 
-def test_closing_ends_every_thread(tmp_path: Path) -> None:
+def test_closing_ends_every_thread(address: str) -> None:
     """No thread of the server remains, and closing twice does nothing."""
     before = set(threading.enumerate())
-    running = server.launch(f"sqlite://{tmp_path}/coagent.db")
+    running = server.launch(address)
     requests.post(f"{running.base_url}/logs", json=entry(), timeout=10)
     running.close()
     running.close()
@@ -120,11 +120,11 @@ def test_closing_waits_for_nothing_where_no_request_is_under_way() -> None:
 
 
 def test_request_under_way_is_answered_before_the_server_has_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No new request is accepted meanwhile; what is acknowledged is stored."""
     monkeypatch.setattr("coagent_langchain.server.running.GRACE", 30)  # for a busy machine
-    running = server.launch(f"sqlite://{tmp_path}/coagent.db")
+    running = server.launch(address)
     with ThreadPoolExecutor() as threads:
         with contextlib.closing(connect(tmp_path / "coagent.db")) as other, transaction(other):
             answer = threads.submit(requests.post, f"{running.base_url}/logs", json=entry(), timeout=60)
@@ -132,7 +132,7 @@ def test_request_under_way_is_answered_before_the_server_has_closed(
             closing = threads.submit(running.close)
             until(lambda: not listens(running.url))
         closing.result()
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+    with opened(address) as store:
         kept = len(event_ids(store.entries("s")))
 
     assert (answer.result().status_code, kept) == (200, 1)
@@ -148,11 +148,11 @@ def listens(url: str) -> bool:
 
 
 def test_request_that_waits_for_the_database_is_told_to_come_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The server waits for a while before it stops, and its log has no traceback."""
     monkeypatch.setattr("coagent_langchain.server.running.GRACE", 0)
-    running = server.launch(f"sqlite://{tmp_path}/coagent.db")
+    running = server.launch(address)
     with ThreadPoolExecutor() as threads:
         with contextlib.closing(connect(tmp_path / "coagent.db")) as other, transaction(other):
             asked = threads.submit(requests.post, f"{running.base_url}/logs", json=entry(), timeout=10)

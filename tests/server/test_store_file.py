@@ -22,27 +22,25 @@ from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Unavailable
 from coagent_langchain.server.store.database import MAX_WAL, connect, transaction
 from tests.disk import largest_file
-from tests.server.files import damage, make_first_version, mode
+from tests.server.files import damage, make_first_version, mode, opened
 from tests.server.samples import entry, event_ids, holding, put
 from tests.waiting import until
 
 
 def test_files_are_for_their_user_alone(tmp_path: Path) -> None:
     """0600 in a folder of 0700, WAL and index included."""
-    store = server.open_store(f"sqlite://{tmp_path}/folder/coagent.db")
-    put(store, entry())
-    modes = {path.name: mode(path) for path in (tmp_path / "folder").iterdir()}
-    store.close()
+    with opened(f"sqlite://{tmp_path}/folder/coagent.db") as store:
+        put(store, entry())
+        modes = {path.name: mode(path) for path in (tmp_path / "folder").iterdir()}
 
     assert mode(tmp_path / "folder") == 0o700
     assert set(modes) >= {"coagent.db", "coagent.db-wal", "coagent.db.search", "coagent.db.lock"}
     assert set(modes.values()) == {0o600}
 
 
-def test_two_servers_on_one_file_are_refused(tmp_path: Path) -> None:
+def test_two_servers_on_one_file_are_refused(address: str, tmp_path: Path) -> None:
     """The error names the process that has it, not an earlier one; once the first is closed, the second can open it."""
     (tmp_path / "coagent.db.lock").write_text("9" * 19)
-    address = f"sqlite://{tmp_path}/coagent.db"
     first = server.open_store(address)
     with pytest.raises(ConfigurationError, match=rf"in use by another server \(process {os.getpid()}\)"):
         server.launch(address)
@@ -50,10 +48,10 @@ def test_two_servers_on_one_file_are_refused(tmp_path: Path) -> None:
     server.launch(address).close()
 
 
-def test_link_to_a_file_is_that_file(tmp_path: Path) -> None:
+def test_link_to_a_file_is_that_file(address: str, tmp_path: Path) -> None:
     """By a link, a second server is refused too, and deleting leaves the running server its index."""
     (tmp_path / "link.db").symlink_to(tmp_path / "coagent.db")
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as store:
+    with opened(address) as store:
         put(store, entry())
         with pytest.raises(ConfigurationError) as refused:
             server.open_store(f"sqlite://{tmp_path}/link.db")
@@ -69,7 +67,9 @@ def test_link_to_a_file_is_that_file(tmp_path: Path) -> None:
     assert not {name for name in files if name.startswith("link.db.")}
 
 
-def test_file_system_without_locks_takes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_system_without_locks_takes_no_store(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The error does not name another server, since without locks a second one could not be refused."""
 
     def unknown(descriptor: int, operation: int) -> None:
@@ -77,7 +77,7 @@ def test_file_system_without_locks_takes_no_store(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(fcntl, "flock", unknown)
     with pytest.raises(ConfigurationError) as refused:
-        server.open_store(f"sqlite://{tmp_path}/coagent.db")
+        server.open_store(address)
 
     assert str(refused.value) == (
         f"{tmp_path}/coagent.db cannot be used as a store: it cannot be locked: No locks available"
@@ -161,10 +161,10 @@ def test_home_that_takes_no_store_is_named(
     )
 
 
-def test_store_on_a_full_disk_is_told(tmp_path: Path) -> None:
+def test_store_on_a_full_disk_is_told(address: str, tmp_path: Path) -> None:
     """The lock file has no space for the process id; only the database's error is reported."""
     with largest_file(0), pytest.raises(ConfigurationError) as raised:
-        server.open_store(f"sqlite://{tmp_path}/coagent.db")
+        server.open_store(address)
 
     assert str(raised.value).startswith(f"{tmp_path}/coagent.db cannot be used as a store: ")
 
@@ -276,14 +276,14 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     del refused  # until here it would keep open files alive
 
 
-def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+def test_database_of_a_newer_version_is_refused(address: str, tmp_path: Path) -> None:
     """An older package does not write to a schema that it does not know."""
-    server.open_store(f"sqlite://{tmp_path}/coagent.db").close()
+    server.open_store(address).close()
     connection = sqlite3.connect(tmp_path / "coagent.db")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(ConfigurationError, match="schema has version 99") as refused:
-        server.open_store(f"sqlite://{tmp_path}/coagent.db")
+        server.open_store(address)
 
     assert _open_in(tmp_path) == []
     del refused  # until here it would keep open files alive
@@ -302,12 +302,11 @@ def test_store_that_is_damaged_where_it_is_opened_is_let_go(tmp_path: Path) -> N
     del refused  # until here it would keep open files alive
 
 
-def test_closed_store_has_no_file_open(tmp_path: Path) -> None:
+def test_closed_store_has_no_file_open(address: str, tmp_path: Path) -> None:
     """Neither those that it wrote nor those that it read."""
-    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
-    put(store, entry(prompt="sparrow"))
-    found = holding(store, "sparrow")
-    store.close()
+    with opened(address) as store:
+        put(store, entry(prompt="sparrow"))
+        found = holding(store, "sparrow")
 
     assert (found, _open_in(tmp_path)) == (["s"], [])
 
@@ -318,19 +317,18 @@ def _open_in(folder: Path) -> list[str]:
     return [name for link in links if (name := os.readlink(link)).startswith(str(folder))]
 
 
-def test_database_of_the_first_version_opens(tmp_path: Path) -> None:
+def test_database_of_the_first_version_opens(address: str, tmp_path: Path) -> None:
     """It is migrated, and keeps its entries."""
-    address = f"sqlite://{tmp_path}/coagent.db"
-    store = server.open_store(address)
-    put(
-        store, entry("error", event_id="kept"), entry("llm_response", event_id="told", llm_response={"input_tokens": 7})
-    )
-    store.close()
+    with opened(address) as store:
+        put(
+            store,
+            entry("error", event_id="kept"),
+            entry("llm_response", event_id="told", llm_response={"input_tokens": 7}),
+        )
     make_first_version(tmp_path / "coagent.db")
-    store = server.open_store(address)
-    put(store, entry("error", 1, event_id="new"))
-    found, session = event_ids(store.entries("s")), store.session("s")
-    store.close()
+    with opened(address) as store:
+        put(store, entry("error", 1, event_id="new"))
+        found, session = event_ids(store.entries("s")), store.session("s")
     with contextlib.closing(connect(tmp_path / "coagent.db")) as last:
         indexes = [row[1] for row in last.execute("PRAGMA index_list(entries)")]
 
@@ -339,10 +337,10 @@ def test_database_of_the_first_version_opens(tmp_path: Path) -> None:
     assert (session.input_tokens, session.output_tokens) == (7, None)
 
 
-def test_entries_that_the_disk_has_no_room_for_are_stored_when_it_has(tmp_path: Path) -> None:
+def test_entries_that_the_disk_has_no_room_for_are_stored_when_it_has(address: str) -> None:
     """The client is told to retry; the store continues as if they had not arrived."""
     big = entry(prompt="x" * 2_000_000)
-    with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
+    with server.launch(address) as running:
         with largest_file(1_000_000):
             refused = requests.post(f"{running.base_url}/logs", json=big, timeout=10)
         after = requests.get(f"{running.base_url}/runs", timeout=10).json()
@@ -383,7 +381,7 @@ def test_file_that_is_taken_away_is_complete_and_leaves_the_one_in_its_place_alo
 ) -> None:
     """Its latest entries are in the WAL, which keeps its name: the next server must not apply it to the other file."""
     path = tmp_path / "coagent.db"
-    with contextlib.closing(server.open_store(f"sqlite://{path}")) as store:
+    with opened(f"sqlite://{path}") as store:
         put(store, entry(session_id="early"))
         with contextlib.closing(sqlite3.connect(path)) as connection:
             connection.execute("VACUUM INTO ?", (f"{tmp_path}/backup.db",))
@@ -404,14 +402,14 @@ def test_file_that_is_taken_away_is_complete_and_leaves_the_one_in_its_place_alo
 
 
 def _sessions_in(path: Path) -> list[str]:
-    with contextlib.closing(server.open_store(f"sqlite://{path}")) as store:
+    with opened(f"sqlite://{path}") as store:
         return store.session_ids()
 
 
 def test_store_that_is_damaged_says_so(tmp_path: Path) -> None:
     """To clients that log, which then keep their events, and to those that read."""
     path = tmp_path / "coagent.db"
-    with contextlib.closing(server.open_store(f"sqlite://{path}")) as store:
+    with opened(f"sqlite://{path}") as store:
         put(store, entry())
     damage(path, "sessions")
     with server.launch(f"sqlite://{path}") as running:
@@ -426,9 +424,9 @@ def test_store_that_is_damaged_says_so(tmp_path: Path) -> None:
     ]
 
 
-def test_log_says_why_requests_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_says_why_requests_are_refused(address: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Once a minute, however often they recur."""
-    with server.launch(f"sqlite://{tmp_path}/coagent.db") as running:
+    with server.launch(address) as running:
         (tmp_path / "coagent.db").unlink()
         for _ in range(3):
             requests.post(f"{running.base_url}/logs", json=entry(), timeout=10)
@@ -438,14 +436,14 @@ def test_log_says_why_requests_are_refused(tmp_path: Path, caplog: pytest.LogCap
     ]
 
 
-def test_copy_that_is_made_while_a_server_runs_is_a_store(tmp_path: Path) -> None:
+def test_copy_that_is_made_while_a_server_runs_is_a_store(address: str, tmp_path: Path) -> None:
     """`VACUUM INTO`, as the docs advise, copies what is stored at that moment; a server continues with the copy."""
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/coagent.db")) as running:
+    with opened(address) as running:
         put(running, entry(at=1, event_id="first", prompt="sparrow"))
         with contextlib.closing(sqlite3.connect(tmp_path / "coagent.db")) as connection:
             connection.execute("VACUUM INTO ?", (f"{tmp_path}/copy.db",))
         put(running, entry(at=2, event_id="later"))
-    with contextlib.closing(server.open_store(f"sqlite://{tmp_path}/copy.db")) as copy:
+    with opened(f"sqlite://{tmp_path}/copy.db") as copy:
         put(copy, entry(at=3, event_id="new", prompt="sparrow"), entry(at=1, event_id="first", prompt="sparrow"))
         found = event_ids(copy.entries("s"))
         session = copy.session("s")
@@ -457,7 +455,7 @@ def test_disk_space_that_a_backup_costs_is_given_back(tmp_path: Path) -> None:
     """While something reads the file for long, all that is stored waits in the WAL, which shrinks afterwards."""
     path = tmp_path / "coagent.db"
     wal = Path(f"{path}-wal")
-    with contextlib.closing(server.open_store(f"sqlite://{path}")) as store:
+    with opened(f"sqlite://{path}") as store:
         put(store, entry())
         with contextlib.closing(connect(path)) as backup, transaction(backup, "DEFERRED"):
             backup.execute("SELECT count(*) FROM entries").fetchall()
@@ -471,7 +469,7 @@ def test_disk_space_that_a_backup_costs_is_given_back(tmp_path: Path) -> None:
         until(shrunk)
 
 
-def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+def test_what_was_acknowledged_survives_a_kill(address: str, tmp_path: Path) -> None:
     """SIGKILL in the middle of posts: everything that was acknowledged is still there."""
     code = f"from coagent_langchain import server; r = server.launch('sqlite://{tmp_path}/coagent.db'); " \
            "print(r.base_url, flush=True); import time; time.sleep(60)"  # fmt: skip
@@ -484,9 +482,8 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     process.stdout.close()
-    store = server.open_store(f"sqlite://{tmp_path}/coagent.db")
-    found = event_ids(store.entries("s"))
-    store.close()
+    with opened(address) as store:
+        found = event_ids(store.entries("s"))
 
     assert all(answer.ok for answer in acknowledged)
     assert found == [str(n) for n in range(30)]
