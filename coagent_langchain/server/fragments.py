@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -22,10 +23,10 @@ from coagent_langchain.server.presentation.formats import count, visible
 from coagent_langchain.server.presentation.jsonview import pretty, shown
 from coagent_langchain.server.presentation.moments import read
 from coagent_langchain.server.presentation.rows import rows
-from coagent_langchain.server.presentation.values import Value, mapping
-from coagent_langchain.server.store import Cursor, Entry, entry_at
+from coagent_langchain.server.presentation.values import Value
+from coagent_langchain.server.store import Cursor, Entry, Store, entry_at
 from coagent_langchain.server.timelines import View
-from coagent_langchain.wire import now_ms
+from coagent_langchain.wire import JsonObject, now_ms
 
 MAX_PAGE = 500  # events per request
 MAX_HITS = 20_000  # most events that a search inside a session finds
@@ -182,8 +183,8 @@ def conversation(request: Request) -> HTMLResponse:
     outline = talk.outline(view.timeline)
     start = number_in(request.query_params, "from")
     end = start + talk.PAGE
-    read_entry, tools = reader(request, view.session.session_id), talk.ran(view.timeline.tools)
-    made = talk.items(outline[start:end], read_entry, tools)
+    read_one = partial(read_entry, store_of(request), view.session.session_id)
+    made = talk.items(outline[start:end], read_one, talk.ran(view.timeline.tools))
     return render("conversation.html", items=made, unended=_unended(view), **_more(len(outline), end))
 
 
@@ -193,15 +194,10 @@ def _more(total: int, end: int) -> dict[str, int]:
     return {"next": end if left else 0, "left": left}
 
 
-def reader(request: Request, session_id: str) -> talk.Read:
-    """A function that returns a parsed entry by its timestamp and seq, or None."""
-    store = store_of(request)
-
-    def read_entry(at: int, seq: int) -> dict[str, Any] | None:
-        entry = entry_at(store, session_id, at, seq)
-        return mapping(orjson.loads(entry.body)) if entry else None
-
-    return read_entry
+def read_entry(store: Store, session_id: str, at: int, seq: int) -> JsonObject | None:
+    """A parsed entry by its position in the session's order."""
+    entry = entry_at(store, session_id, at, seq)
+    return orjson.loads(entry.body) if entry else None
 
 
 def raw(request: Request) -> HTMLResponse:

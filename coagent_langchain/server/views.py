@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -83,7 +84,7 @@ def compare(request: Request) -> HTMLResponse:
     if len(found) < 2:
         return _ask_for_two(request, chosen, found)
     timelines = [timelines_of(request).get(one).timeline for one in found]
-    read = [(timeline, fragments.reader(request, one.session_id))
+    read = [(timeline, partial(fragments.read_entry, store_of(request), one.session_id))
             for timeline, one in zip(timelines, found, strict=True)]  # fmt: skip
     return render("compare.html", both=found, figures=figures(*found), pairs=pairs(*(sides(*each) for each in read)),
                   settings=settings(*(first_call(*each) for each in read)), left_out=left_out(timelines))  # fmt: skip
