@@ -16,26 +16,17 @@ from coagent_langchain.server.presentation.moments import BY_APPLICATION, BY_NOD
 from coagent_langchain.texts import counted
 from coagent_langchain.unended import NO_END
 
-STATUS_ICONS = {
-    "completed": "ok",
-    "ok": "ok",
-    BY_NODE: "ok",
-    BY_APPLICATION: "ok",
-    FROM_CACHE: "ok",
-    "failed": "error",
-    "error": "error",
-    "running": "open",
-    "unfinished": "open",
-    NO_END: "open",
-    "cancelled": "cancelled",
-    "abandoned": "cancelled",
-    "idle": "idle",
-    "interrupted": "idle",
-    "unanswered": "idle",
-    "recovered": "recovered",
-    "waiting": "human",
-    CUT_OFF: "warning",
+_ICONS = {
+    "ok": ("completed", "ok", BY_NODE, BY_APPLICATION, FROM_CACHE),
+    "error": ("failed", "error"),
+    "open": ("running", "unfinished", NO_END),
+    "cancelled": ("cancelled", "abandoned"),
+    "idle": ("idle", "interrupted", "unanswered"),
+    "recovered": ("recovered",),
+    "human": ("waiting",),
+    "warning": (CUT_OFF,),
 }
+STATUS_ICONS = {status: icon for icon, statuses in _ICONS.items() for status in statuses}
 
 # name → source and path; read once, because an upgrade replaces the files of a server that is running
 _TEMPLATES = {
