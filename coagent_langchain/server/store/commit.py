@@ -58,8 +58,7 @@ class GroupCommit:
 
     def _take(self) -> list[_Waiting]:
         with self._wake:
-            while not self._waiting and not self._closed:
-                self._wake.wait()
+            self._wake.wait_for(lambda: self._waiting or self._closed)
             count = taken = 0
             for entries, _ in self._waiting:
                 if taken and count + len(entries) > self._most:
