@@ -18,16 +18,8 @@ from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.presentation.formats import visible
 
 SILENCE = 3.0  # seconds
-CODES = {
-    "bold": "1",
-    "dim": "2",
-    "red": "31",
-    "green": "32",
-    "yellow": "33",
-    "blue": "34",
-    "magenta": "35",
-    "cyan": "36",
-}
+CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35",
+         "cyan": "36"}  # fmt: skip
 
 
 def hint(status: int | None, reason: str) -> str:

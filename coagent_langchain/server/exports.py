@@ -57,11 +57,7 @@ def markdown(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:
         yield transcript.section(body).encode("utf-8", "replace")
 
 
-FORMATS = {
-    "jsonl": (jsonl, "application/x-ndjson"),
-    "csv": (table, "text/csv"),
-    "md": (markdown, "text/markdown"),
-}
+FORMATS = {"jsonl": (jsonl, "application/x-ndjson"), "csv": (table, "text/csv"), "md": (markdown, "text/markdown")}
 
 
 def export(request: Request) -> Response:
