@@ -22,54 +22,48 @@ def on_the_path(folder: Path, base_url: str) -> dict[str, str]:
     return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "COAGENT_BASE_URL": base_url}
 
 
-def complete(base_url: str, folder: Path, words: str, begun: str = "") -> list[str]:
-    """What bash's completion offers after `words` for the partial word `begun`, split as bash splits it."""
-    broken = re.split("([:@])", begun)
-    script = f"""
-        eval "$(coagent-langchain completion bash)"
-        COMP_LINE="{words} {begun}" COMP_POINT={len(words) + 1 + len(begun)}
-        COMP_WORDS=({words} {" ".join(broken) or '""'}) COMP_CWORD={len(words.split()) + len(broken) - 1}
-        _coagent_langchain
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
+def complete(base_url: str, folder: Path, *lines: str) -> list[list[str]]:
+    """What bash's completion offers at the end of each line, whose last word is split as bash splits it."""
+    script = 'eval "$(coagent-langchain completion bash)"'
+    for line in lines:
+        words, _, begun = line.rpartition(" ")
+        broken = re.split("([:@])", begun)
+        script += f"""
+            COMP_LINE="{line}" COMP_POINT={len(line)}
+            COMP_WORDS=({words} {" ".join(broken) or '""'}) COMP_CWORD={len(words.split()) + len(broken) - 1}
+            _coagent_langchain
+            printf '%s\\n' "${{COMPREPLY[*]}}"
+        """
     environment = on_the_path(folder, base_url)
     result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment, check=True)
     assert result.stderr == ""
-    return result.stdout.split()
+    return [offered.split() for offered in result.stdout.splitlines()]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_in_bash(base_url: str, tmp_path: Path) -> None:
     """It offers commands, a command's options and fixed words, and session ids."""
-    commands = ["demo", "serve", "prune", "delete", "run", "runs", "show", "export", "spool", "completion"]
+    lines = ["", "runs ", "spool ", "show --f", "show ", "export ", "delete "]
+    *words, show, export, delete = complete(base_url, tmp_path, *(f"coagent-langchain {line}" for line in lines))
 
-    assert complete(base_url, tmp_path, "coagent-langchain") == commands
-    assert complete(base_url, tmp_path, "coagent-langchain runs") == [
-        "--base-url", "--help", "--ids", "--json", "--limit",
-    ]  # fmt: skip
-    assert complete(base_url, tmp_path, "coagent-langchain spool") == [
-        "--help", "discard", "flush", "rejected", "status",
-    ]  # fmt: skip
-    assert [
-        {"trip", "other"} <= set(complete(base_url, tmp_path, f"coagent-langchain {command}"))
-        for command in ("show", "export", "delete", "runs")
-    ] == [True, True, True, False]
-    assert complete(base_url, tmp_path, "coagent-langchain show", "--f") == ["--follow"]
+    assert words == [
+        ["demo", "serve", "prune", "delete", "run", "runs", "show", "export", "spool", "completion"],
+        ["--base-url", "--help", "--ids", "--json", "--limit"],
+        ["--help", "discard", "flush", "rejected", "status"],
+        ["--follow"],
+    ]
+    assert [sorted(offered) for offered in (show, export, delete)] == [["other", "trip"]] * 3
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-@pytest.mark.parametrize(("begun", "offered"), [
-    ("us", ["user:42", "user:43"]), ("user:4", ["42", "43"]), ("ada@ex", ["example.org"]), ("us:4", []),
-])  # fmt: skip
-def test_completion_in_bash_goes_on_inside_an_id(
-    begun: str, offered: list[str], own: CoagentClient, tmp_path: Path
-) -> None:
+def test_completion_in_bash_goes_on_inside_an_id(own: CoagentClient, tmp_path: Path) -> None:
     """Bash treats the part after the last colon or at sign as the word, and replaces only that."""
     for session_id in ("user:42", "user:43", "ada@example.org"):
         own.log_session_start(session_id, "Hello")
-    words = complete(own.base_url, tmp_path, "coagent-langchain show", begun)
+    begun = ["us", "user:4", "ada@ex", "us:4"]
+    offered = complete(own.base_url, tmp_path, *(f"coagent-langchain show {word}" for word in begun))
 
-    assert sorted(words) == offered
+    assert [sorted(each) for each in offered] == [["user:42", "user:43"], ["42", "43"], ["example.org"], []]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
@@ -77,23 +71,20 @@ def test_completion_runs_nothing_that_a_log_says(own: CoagentClient, tmp_path: P
     """A session's id is untrusted text, and bash would expand what it completes."""
     own.log_session_start(f"$(touch {tmp_path}/harm)", "Hello")
     own.log_session_start("harmless", "Hello")
-    words = complete(own.base_url, tmp_path, "coagent-langchain show")
+    offered = complete(own.base_url, tmp_path, "coagent-langchain show ")
 
-    assert (words, (tmp_path / "harm").exists()) == (["harmless"], False)
+    assert (offered, (tmp_path / "harm").exists()) == ([["harmless"]], False)
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
 def test_completion_in_fish(base_url: str, tmp_path: Path) -> None:
     """Fish gets the same completions."""
+    asked = "".join(f"complete -C 'coagent-langchain {words}'; echo;" for words in ("", "runs --", "show "))
+    script = f"coagent-langchain completion fish | source; {asked}"
     environment = on_the_path(tmp_path, base_url)
-    script = "coagent-langchain completion fish | source; complete -C 'coagent-langchain {}'"
-    offered = [
-        subprocess.run(
-            ["fish", "-c", script.format(words)], capture_output=True, text=True, env=environment, check=True
-        )
-        for words in ("", "runs --", "show ")
-    ]
-    first, options, sessions = [{line.split()[0] for line in each.stdout.splitlines()} for each in offered]
+    result = subprocess.run(["fish", "-c", script], capture_output=True, text=True, env=environment, check=True)
+    offered = [{line.split()[0] for line in each.splitlines()} for each in result.stdout.split("\n\n")]
+    first, options, sessions, _ = offered
 
     assert {"demo", "serve", "runs", "show"} <= first
     assert {"--ids", "--json", "--limit"} <= options
