@@ -191,30 +191,27 @@ def test_index_gives_the_newest_first(address: str) -> None:
         assert holding(store, "everywhere") == ids[-text.FOUND :]
 
 
-def test_indexing_waits_while_much_arrives_but_not_for_ever(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Until a search would have to read too much itself."""
-    monkeypatch.setattr(index, "PAUSE", 0.01)
-    monkeypatch.setattr(index, "BURST", -1)  # whatever arrives is much
-    with opened(address) as store:
-        put(store, *(entry(at=n) for n in range(2 * index.BLOCK)))
-    asked = itertools.count()
-    waited = threading.Event()
+@pytest.mark.parametrize(("behind", "indexed"), [(0, False), (2 * index.MAX_LAG, True)])
+def test_index_waits_for_the_end_of_a_burst(address: str, tmp_path: Path, behind: int, indexed: bool) -> None:
+    """While many entries arrive it leaves the processor to them, unless it is very far behind."""
+    server.open_store(address).close()
+    (tmp_path / "coagent.db.search").unlink()
+    seen: list[int] = []
+    ended = threading.Event()
 
     def latest() -> int:
-        if next(asked) > 12:  # each time that it looks and waits, it asks three times
-            waited.set()
-        return 2 * index.BLOCK
+        if len(seen) < 15:
+            seen.append(made.blocks)
+        else:
+            ended.set()
+        return behind + len(seen) * 2 * index.BURST
 
-    with contextlib.closing(index.Index(tmp_path / "coagent.db", latest)) as made:
-        made.start()
-        assert waited.wait(10)
-        indexed = made.blocks
-        monkeypatch.setattr(index, "MAX_LAG", 2 * index.BLOCK)
-        until(lambda: made.blocks == 2)
+    made = index.Index(tmp_path / "coagent.db", latest)
+    made.start()
+    assert ended.wait(10)
+    made.close()
 
-    assert indexed == 0
+    assert (max(seen) > 0) == indexed
 
 
 def test_numbers_of_pruned_entries_are_not_used_again(address: str) -> None:

@@ -7,7 +7,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +20,7 @@ from coagent_langchain import server
 from coagent_langchain.server import api, filters, fragments, intake, live, timelines
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import Store, database, index
+from coagent_langchain.server.store import Store, database
 from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.sqlite import SqliteStore
 from tests.server.samples import entry, put
@@ -189,31 +188,10 @@ def test_no_more_pages_are_live_than_the_limit(running: Running) -> None:
         for page in pages:
             page.sendall(b"GET /view/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answered = Counter(page.recv(12) for page in pages)
+        refused = requests.get(f"{running.url}/view/live", timeout=10)
 
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
     assert answered == {b"HTTP/1.1 200": live.MAX_CLIENTS, b"HTTP/1.1 503": 90 - live.MAX_CLIENTS}
-
-
-@pytest.mark.parametrize(("behind", "indexed"), [(0, False), (2 * index.MAX_LAG, True)])
-def test_index_waits_for_the_end_of_a_burst(tmp_path: Path, behind: int, indexed: bool) -> None:
-    """While many entries arrive it leaves the processor to them, unless it is very far behind."""
-    server.open_store(f"sqlite://{tmp_path}/coagent.db").close()
-    (tmp_path / "coagent.db.search").unlink()
-    seen: list[int] = []
-    ended = threading.Event()
-
-    def latest() -> int:
-        if len(seen) < 15:
-            seen.append(opened.blocks)
-        else:
-            ended.set()
-        return behind + len(seen) * 2 * index.BURST
-
-    opened = index.Index(tmp_path / "coagent.db", latest)
-    opened.start()
-    assert ended.wait(10)
-    opened.close()
-
-    assert (max(seen) > 0) == indexed
 
 
 def test_what_is_acknowledged_is_synced_to_disk(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from coagent_langchain import server
 from coagent_langchain.cli import main, prune
+from coagent_langchain.cli.text import local_time
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Pruned, index
 from coagent_langchain.server.store.database import connect
@@ -86,14 +87,18 @@ def test_prune_can_be_tried_first(address: str, capsys: pytest.CaptureFixture[st
     A session that has gone on since is kept, however old it is. No id commands the terminal.
     """
     with server.launch(address) as running:
-        put(running.store, *(entry(session_id=name) for name in ("old\x1b", "young")))
-        put(running.store, entry(session_id="young", timestamp=int(time.time() * 1000)))
-        code = main(["prune", "--older-than", "30d", "--dry-run", "--store", address])
-        lines = capsys.readouterr().out.splitlines()
+        put(running.store, *(entry(session_id="old\x1b", at=1000 * number) for number in range(1000)))
+        put(running.store, entry(session_id="young"), entry(session_id="young", timestamp=int(time.time() * 1000)))
+        codes = [main(["prune", "--older-than", age, "--dry-run", "--store", address]) for age in ("30d", "99999d")]
 
-        assert (code, running.store.session_ids()) == (0, ["old\x1b", "young"])
-        assert [line.split()[0] for line in lines if line] == ["SESSION", "old␛", "would"]
-        assert lines[-1] == "would delete 1 session with 1 event"
+        assert (codes, running.store.session_ids()) == ([0, 0], ["old\x1b", "young"])
+    assert capsys.readouterr().out.splitlines() == [
+        "SESSION  LAST EVENT           EVENTS",
+        f"old␛     {local_time(T0 + 999_000)}   1,000",
+        "",
+        "would delete 1 session with 1,000 events",
+        "would delete 0 sessions with 0 events",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -410,18 +410,6 @@ def test_closing_waits_for_no_live_view(running: Running) -> None:
     assert (first, rest, took < GRACE) == (b"retry: 2000\nid: 0\n\n", [], True)
 
 
-def test_live_views_are_few(running: Running) -> None:
-    """Twenty concurrent streams; one more is told to retry later."""
-    with contextlib.ExitStack() as streams:
-        opened = [
-            streams.enter_context(requests.get(f"{running.url}/view/live", stream=True, timeout=10)) for _ in range(20)
-        ]
-        refused = ask(running, path="/view/live")
-
-    assert [answer.status_code for answer in opened] == [200] * 20
-    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
-
-
 def test_live_view_that_is_left_gives_its_place_back(running: Running) -> None:
     """A client that was told to retry later gets it."""
     with contextlib.ExitStack() as streams:
