@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 import tracemalloc
 import zlib
 from typing import Any
 from urllib.parse import quote
 
-import jmespath
 import pytest
 import requests
 from coa_dev_coagent import CoagentClient as PublishedClient
@@ -234,70 +232,6 @@ def test_what_cannot_be_done_is_405(running: Running, method: str) -> None:
     answer = requests.request(method, f"{running.base_url}/logs/s", timeout=10)
 
     assert (answer.status_code, set(answer.headers["Allow"].split(", "))) == (405, {"GET", "HEAD"})
-
-
-@pytest.mark.parametrize(("pre", "expected"), [
-    ("all", ["session_start", "llm_call", "llm_response", "session_end"]),
-    ("log_type_start", ["session_start"]),
-    ("log_type_end", ["session_end"]),
-    ("log_type_llm_call", ["llm_call"]),
-    ("[?turn_number==`1`]", ["llm_call", "llm_response"]),
-])  # fmt: skip
-def test_filters_select_entries(running: Running, pre: str, expected: list[str]) -> None:
-    """The named presets and a JMESPath expression."""
-    post(running, [entry("session_start", 0), entry("llm_call", 1, turn_number=1),
-                   entry("llm_response", 2, turn_number=1, llm_response={"total_tokens": 5}),
-                   entry("session_end", 3)])  # fmt: skip
-
-    assert [found["event_type"] for found in get(running, "filter_logs/s", pre=pre)] == expected
-
-
-def test_filters_project(running: Running) -> None:
-    """The token preset, and any projection."""
-    post(running, entry("llm_response", llm_response={"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}))
-
-    assert get(running, "filter_logs/s", pre="lmmcall_tokens") == [
-        {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
-    ]
-    assert get(running, "filter_logs/s", pre="sum([].llm_response.total_tokens)") == 5
-
-
-@pytest.mark.parametrize("pre", [
-    "to_string(@)", "[].to_string(input_data.n)", "[].to_string(prompt)", "join(', ', [].prompt)", "reverse([].prompt)",
-    "[].reverse(prompt)",
-])  # fmt: skip
-def test_functions_write_what_jmespath_says(running: Running, pre: str) -> None:
-    """The functions that count their output give the same results as the library's own."""
-    entries = [entry(at=n, prompt=f"Zürich {n}", input_data={"n": n}) for n in range(2)]
-    post(running, entries)
-
-    assert get(running, "filter_logs/s", pre=pre) == jmespath.search(pre, entries)
-
-
-@pytest.mark.parametrize("pre", [
-    "[", "foo(", "sum(@)", "x" * 1001, " | ".join(["[@,@]"] * 14), " | ".join(["[@,@][]"] * 14),
-    " | ".join(["{a:@,b:@}"] * 20), "(" * 900 + "a" + ")" * 900, "abs('x')", "[::0]", "&foo",
-    r'`"\ud800"`',
-])  # fmt: skip
-def test_hostile_filters_are_refused(running: Running, pre: str) -> None:
-    """Invalid, too long, too deep, or multiplying: a 400 with the reason, at once."""
-    post(running, [entry(at=n, prompt="x" * 100) for n in range(300)])
-    began = time.process_time()  # processor time: the machine may be busy
-    answer = requests.get(f"{running.base_url}/filter_logs/s", params={"pre": pre}, timeout=60)
-    took = time.process_time() - began
-
-    assert (answer.status_code, took < 1) == (400, True)
-
-
-def test_filter_whose_result_is_no_json_is_refused(running: Running) -> None:
-    """A sum beyond 64 bits: a 400 with the reason."""
-    post(running, [entry("info", n, input_data={"n": 2**64 - 1}) for n in range(2)])
-    answer = requests.get(f"{running.base_url}/filter_logs/s", params={"pre": "sum([].input_data.n)"}, timeout=10)
-
-    assert (answer.status_code, answer.json()["message"]) == (
-        400,
-        "the filter's result is not JSON: Integer exceeds 64-bit range",
-    )
 
 
 def test_unknown_paths_and_methods_answer_json(running: Running) -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import sqlite3
 import subprocess
 import sys
-from collections import Counter
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import requests
-from starlette.exceptions import HTTPException
 
 from coagent_langchain import server
-from coagent_langchain.server import api, filters, fragments, intake, live, timelines
+from coagent_langchain.server import api, fragments, intake, timelines
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store, database
@@ -80,64 +76,6 @@ def test_pages_of_large_events_are_whole(running: Running) -> None:
     assert ([row[13] for row in rows], found) == (["0", "1", "2"], ["3", "2", "1"])
 
 
-def test_filter_reads_so_many_bytes(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are parsed in memory."""
-    monkeypatch.setattr(api, "MAX_FILTERED_BYTES", 1_000_000)
-    put(running.store, *(entry(at=number, prompt="x" * 400_000) for number in range(3)))
-    answer = requests.get(f"{running.base_url}/filter_logs/s", timeout=10)
-
-    message = "a filter reads sessions of up to 20000 entries and 1 MB; read /logs instead"
-    assert (answer.status_code, answer.json()["message"]) == (400, message)
-
-
-@pytest.mark.parametrize("growing", [
-    f"[{','.join('@' * 100)}]",
-    " | ".join(["{a: @, b: @}"] * 14),
-    " | ".join(["[@, @][]"] * 14),
-    "[*].[@, {long: @}]",
-    f"{'to_string(to_array(' * 40}@{'))' * 40}",  # each level doubles the quotes of the inner one
-    "join([0], @)",
-    "join([0], [?@ == ''])",  # nothing but separators
-    "[*].reverse(@)",
-])  # fmt: skip
-def test_filter_that_takes_too_many_steps_is_refused(monkeypatch: pytest.MonkeyPatch, growing: str) -> None:
-    """Before it fills the memory: an expression of a few characters can multiply values and texts without end."""
-    monkeypatch.setattr(filters, "MAX_STEPS", 200)
-    with pytest.raises(HTTPException, match="a filter takes at most 200 steps"):
-        filters.apply(growing, ["x" * 1000] * 20 + [""] * 20)
-
-
-def test_names_of_an_object_count_as_its_values_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few values, but long names."""
-    monkeypatch.setattr(filters, "MAX_STEPS", 100)
-    with pytest.raises(HTTPException, match="a filter takes at most 100 steps"):
-        filters.apply("[@]", [{"x" * 20_000: 1}])
-
-
-def test_filter_may_have_many_columns_side_by_side() -> None:
-    """Over as many entries as a filter reads."""
-    columns = f"[*].{{{', '.join(f'c{number}: n' for number in range(20))}}}"
-    found = filters.apply(columns, [{"n": 1}] * api.MAX_FILTERED)
-
-    assert found.count(b'"c19":1') == api.MAX_FILTERED
-
-
-def test_filter_may_return_all_texts_of_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are there already, however long: only what a filter makes of them counts."""
-    monkeypatch.setattr(filters, "MAX_STEPS", 200)
-    found = filters.apply("[?contains(answer.text, 'x')].answer.text", [{"answer": {"text": "x" * 5000}}] * 10)
-
-    assert found.count(b"x") == 50_000
-
-
-def test_filter_is_told_shortly_what_does_not_fit() -> None:
-    """JMESPath's own message repeats the value, which may be an entire entry."""
-    with pytest.raises(HTTPException) as raised:
-        filters.apply("sum(@)", ["x" * 1_000_000])
-
-    assert len(raised.value.detail) < 400
-
-
 def begin_to_post(running: Running) -> http.client.HTTPConnection:
     """Send the beginning of a body."""
     slow = http.client.HTTPConnection("127.0.0.1", urlsplit(running.url).port, timeout=10)
@@ -178,20 +116,6 @@ def test_server_waits_for_the_rest_of_a_body_for_a_while(running: Running, monke
     gone.close()
 
     assert status == 408
-
-
-def test_no_more_pages_are_live_than_the_limit(running: Running) -> None:
-    """Also if all of them connect at the same moment, as after a restart."""
-    address = urlsplit(running.url)
-    with ExitStack() as stack:
-        pages = [stack.enter_context(socket.create_connection((address.hostname, address.port), 10)) for _ in range(90)]
-        for page in pages:
-            page.sendall(b"GET /view/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        answered = Counter(page.recv(12) for page in pages)
-        refused = requests.get(f"{running.url}/view/live", timeout=10)
-
-    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
-    assert answered == {b"HTTP/1.1 200": live.MAX_CLIENTS, b"HTTP/1.1 503": 90 - live.MAX_CLIENTS}
 
 
 def test_what_is_acknowledged_is_synced_to_disk(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import logging
 import re
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from urllib.parse import urlencode, urlsplit
 
@@ -24,11 +23,10 @@ from starlette.types import Message, Receive, Scope, Send
 from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server import api, protocol, views
-from coagent_langchain.server.running import GRACE, Running
+from coagent_langchain.server.running import Running
 from coagent_langchain.server.security import OPEN, Security
 from coagent_langchain.server.store import Store
 from tests.server.samples import entry, holding, put
-from tests.waiting import until
 
 TOKEN = "s3cret-token"
 
@@ -395,45 +393,6 @@ def test_search_text_is_no_query_language(store: Store) -> None:
 
     assert [len(store.search("s", text, 100)) for text in texts] == [0] * 11 + [1, 0, 0]
     assert [len(holding(store, text)) for text in texts] == [0] * 11 + [1, 0, 0]
-
-
-def test_closing_waits_for_no_live_view(running: Running) -> None:
-    """A server with an open stream does not wait as it does for requests; the stream ends cleanly."""
-    with requests.get(f"{running.url}/view/live", stream=True, timeout=10) as answer:
-        stream = answer.iter_content(None)
-        first = next(stream)
-        began = time.monotonic()
-        running.close()
-        took = time.monotonic() - began
-        rest = list(stream)
-
-    assert (first, rest, took < GRACE) == (b"retry: 2000\nid: 0\n\n", [], True)
-
-
-def test_live_view_that_is_left_gives_its_place_back(running: Running) -> None:
-    """A client that was told to retry later gets it."""
-    with contextlib.ExitStack() as streams:
-        for _ in range(20):
-            streams.enter_context(requests.get(f"{running.url}/view/live", stream=True, timeout=10))
-
-    until(lambda: requests.head(f"{running.url}/view/live", timeout=10).status_code == 200)
-
-
-def test_live_view_asks_proxies_not_to_buffer_it(running: Running) -> None:
-    """In nginx's terms, and in those of proxies that compress: each would hold events back until a buffer is full."""
-    with requests.get(f"{running.url}/view/live", stream=True, timeout=10) as answer:
-        said = {name: answer.headers[name] for name in ("X-Accel-Buffering", "Cache-Control")}
-
-    assert said == {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
-
-
-def test_question_about_a_live_view_takes_no_place(running: Running) -> None:
-    """HEAD is answered and ends, though its connection stays open."""
-    with contextlib.ExitStack() as connections:
-        for _ in range(20):
-            connections.enter_context(requests.Session()).head(f"{running.url}/view/live", timeout=10)
-        with requests.get(f"{running.url}/view/live", stream=True, timeout=10) as answer:
-            assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(("begun", "answered"), [

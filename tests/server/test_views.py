@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-import requests
 
-from coagent_langchain.server import launch, live, open_store
+from coagent_langchain.server import launch, open_store
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store, readers
 from coagent_langchain.wire import MAX_TIMESTAMP
@@ -212,32 +208,3 @@ def test_every_script_that_another_one_imports_is_loaded_with_the_page(running: 
     }
 
     assert imported == loaded - {"session", "theme"}
-
-
-@contextlib.contextmanager
-def messages(server: Running, query: str = "") -> Iterator[Iterator[str]]:
-    """The messages of a live view's stream, each with its lines joined."""
-    with requests.get(f"{server.url}/view/live{query}", stream=True, timeout=10) as answer:
-        lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
-        yield (", ".join(iter(lambda: next(lines), "")) for _ in itertools.count())
-
-
-def test_live_view_tells_of_news(running: Running) -> None:
-    """The list's for every session, a session's only for its own; both begin with an id."""
-    with messages(running) as every, messages(running, "?session=b") as one:
-        begun = [next(every), next(one)]
-        log(running, [samples.entry(session_id="a")])
-        first = next(every)
-        log(running, [samples.entry(session_id="b")])
-        second = [next(every), next(one)]
-
-    assert begun == ["retry: 2000, id: 0"] * 2
-    assert (first, second) == ("event: news, id: 1, data: 1", ["event: news, id: 2, data: 2"] * 2)
-
-
-def test_live_view_says_that_it_is_still_there(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At intervals while nothing happens, so that a dead connection is noticed."""
-    monkeypatch.setattr(live, "POLL_S", 0.01)
-    monkeypatch.setattr(live, "BEAT_S", 0.015)
-    with messages(running) as told:
-        assert [next(told), next(told), next(told)] == ["retry: 2000, id: 0", ": still here", ": still here"]
