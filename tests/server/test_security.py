@@ -26,6 +26,7 @@ from coagent_langchain.server import api, protocol, views
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.security import OPEN, Security
 from coagent_langchain.server.store import Store
+from tests.server.network import skip_without_ipv6
 from tests.server.samples import entry, holding, put
 
 TOKEN = "s3cret-token"
@@ -265,12 +266,16 @@ def test_only_what_dresses_the_page_that_asks_for_the_token_is_open(closed: Runn
 
 
 def test_one_time_address_gives_the_browser_a_cookie(closed: Running) -> None:
-    """The address works once, leaves no secret in the address bar, and sets a cookie that keeps working."""
+    """The address works once, leaves no secret in the address bar, and sets a cookie that keeps working.
+
+    Whoever only asks about it, such as a chat that checks links, does not use it up.
+    """
     path = closed.login_url().removeprefix(closed.url)
+    asked = ask(closed, "HEAD", path)
     welcome = ask(closed, path=path)
     cookie = welcome.headers["Set-Cookie"]
 
-    assert (welcome.status_code, welcome.headers["Location"]) == (303, "/")
+    assert (asked.status_code, welcome.status_code, welcome.headers["Location"]) == (401, 303, "/")
     assert {part.strip().lower() for part in cookie.split(";")[1:]} == {"httponly", "samesite=strict", "path=/"}
     assert ask(closed, Cookie=cookie.partition(";")[0]).status_code == 200
     assert ask(closed, path=path).status_code == 401
@@ -305,14 +310,6 @@ def test_welcome_redirects_to_itself_only(closed: Running) -> None:
     ticket = closed.login_url().partition("ticket=")[2]
 
     assert ask(closed, path=f"//evil.com/?ticket={ticket}").headers["Location"] == "/"
-
-
-def skip_without_ipv6() -> None:
-    """Skip the test on a machine without IPv6."""
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        pytest.skip("no IPv6 here")
 
 
 @pytest.mark.parametrize(("host", "address"), [("localhost", "http://127.0.0.1"), ("::1", "http://[::1]")])

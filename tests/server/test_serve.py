@@ -22,6 +22,7 @@ import coagent_langchain
 from coagent_langchain import server
 from coagent_langchain.cli import main
 from coagent_langchain.errors import ConfigurationError
+from tests.server.network import skip_without_ipv6
 from tests.server.samples import entry
 
 
@@ -87,11 +88,13 @@ def printed(process: subprocess.Popen[str]) -> list[str]:
 
 @pytest.mark.parametrize(("number", "arguments", "name"), [
     (signal.SIGINT, [], "127.0.0.1"),
-    (signal.SIGTERM, ["--token", "abc"], "127.0.0.1"),
     (signal.SIGTERM, ["--token", "abc", "--host", "0.0.0.0"], socket.gethostname()),
+    (signal.SIGTERM, ["--token", "abc", "--host", "::"], socket.gethostname()),
 ])  # fmt: skip
 def test_serve_runs_until_it_is_told(tmp_path: Path, number: int, arguments: list[str], name: str) -> None:
     """It prints its addresses, by the machine's name if others can reach it, and exits cleanly on a signal."""
+    if "::" in arguments:
+        skip_without_ipv6()
     with serving(tmp_path, *arguments) as process:
         told = printed(process)[:2]
         viewer, api = (address.replace(f"//{name}:", "//127.0.0.1:") for address in told)
