@@ -108,19 +108,16 @@ def rows(output: str) -> list[list[str]]:
 
 
 def test_demo_without_ollama_names_its_stand_in() -> None:
-    """All events of the worked example are read back from the server, in order; the stand-in is named."""
-    result = demo_process("--port", "0", "--no-serve")
+    """All events of the worked example are read back from the server, in order; the stand-in is named.
+
+    The page ends with the demo, so it prints the command that serves the stored session.
+    """
+    result = demo_process("--port", "0")
 
     assert (result.status, result.stderr) == (0, "")
     assert rows(result.stdout) == EVENTS
     assert f"stand-in for Ollama, no model behind it (no Ollama found at {NOBODY})" in result.stdout
-
-
-def test_demo_that_ends_says_how_to_see_its_session(ollama: OllamaStandIn) -> None:
-    """The page ends with the demo, so it prints the command that serves the stored session."""
-    last = demo_process("--port", "0", OLLAMA_HOST=ollama.url).stdout.splitlines()[-1]
-
-    assert re.sub("agent-[0-9a-f]{8}", "agent-…", last) == (
+    assert re.sub("agent-[0-9a-f]{8}", "agent-…", result.stdout.splitlines()[-1]) == (
         f"To see session recipe-agent-…: {sys.executable} -m coagent_langchain serve"
     )
 
