@@ -131,7 +131,7 @@ def test_index_finds_whole_numbers(address: str, field: str, number: int) -> Non
         assert holding(store, str(number)) == ["found"]
 
 
-def test_offered_tools_are_not_indexed(address: str, tmp_path: Path) -> None:
+def test_offered_tools_are_not_indexed(address: str) -> None:
     """Otherwise a search for a tool would read every call that offers it."""
     with opened(address) as store:
         put(store, *(entry(meta={"tools_offered": ["get_order"]}, prompt="hello") for _ in range(3 * index.BLOCK)))
