@@ -105,8 +105,7 @@ class Security:
         challenge = {"WWW-Authenticate": "Bearer"}
         if for_a_person(scope["method"], headers):
             return render("locked.html", 401, challenge, problem=problem.capitalize(), asked=asked)
-        message = f"{problem}: Authorization: Bearer <token>; in a browser open /?token=<token>"
-        return failure(message, 401, challenge)
+        return failure(f"{problem}: Authorization: Bearer <token>", 401, challenge)
 
     def _opens(self, path: str, tickets: list[str], tokens: list[str]) -> bool:
         """Whether an address logs a browser in: with a single-use ticket, or at `/` with the token itself."""

@@ -48,3 +48,14 @@ def test_page_that_asks_for_the_token_has_the_viewers_style(page: Page) -> None:
     expect(page.get_by_label("Token")).to_be_focused()
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert fields.evaluate_all("all => all.map((each) => each.getBoundingClientRect().height)") == [40, 40]
+
+
+def test_page_that_is_logged_out_says_what_to_do(page: Page) -> None:
+    """As after a restart of the server, which makes the cookie invalid."""
+    page.get_by_label("Token").fill(TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.locator("#raw summary")).to_have_count(10)
+    page.context.clear_cookies()
+    page.get_by_role("tab", name="Conversation").click()
+
+    expect(page.locator("#trouble")).to_have_text("The server asks for the token again. Reload this page.")

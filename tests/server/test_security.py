@@ -192,7 +192,7 @@ def test_a_wrong_token_is_called_wrong(closed: Running) -> None:
     """
     answers = [ask(closed), ask(closed, Authorization="Basic b3BzOnB3"), ask(closed, Authorization="Bearer nope"),
                ask(closed, path="/?token=nope")]  # fmt: skip
-    how = "Authorization: Bearer <token>; in a browser open /?token=<token>"
+    how = "Authorization: Bearer <token>"
 
     assert [answer.json()["message"] for answer in answers] == [
         f"a token is required: {how}", f"a token is required: {how}",

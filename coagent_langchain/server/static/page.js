@@ -150,6 +150,7 @@ export async function get(url) {
     trouble("");
     return answer;
   }
+  if (answer.status === 401) throw new Failed("The server asks for the token again. Reload this page.");
   const said = await answer.json().catch(() => null);
   throw new Failed(said?.message ?? `The server responded with ${answer.status}.`);
 }
