@@ -19,6 +19,7 @@ from coagent_langchain import server
 from coagent_langchain.cli import main
 from coagent_langchain.cli.store import default_store, make_own_folder
 from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server import notices
 from coagent_langchain.server.store import Unavailable
 from coagent_langchain.server.store.database import MAX_WAL, connect, transaction
 from tests.disk import largest_file
@@ -424,16 +425,19 @@ def test_store_that_is_damaged_says_so(tmp_path: Path) -> None:
     ]
 
 
-def test_log_says_why_requests_are_refused(address: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_says_why_requests_are_refused(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Once a minute, however often they recur."""
     with server.launch(address) as running:
         (tmp_path / "coagent.db").unlink()
-        for _ in range(3):
-            requests.post(f"{running.base_url}/logs", json=entry(), timeout=10)
+        for interval, requested in ((notices.INTERVAL_S, 3), (0.0, 1)):
+            monkeypatch.setattr(notices, "INTERVAL_S", interval)
+            for _ in range(requested):
+                requests.post(f"{running.base_url}/logs", json=entry(), timeout=10)
 
-    assert [record.getMessage() for record in caplog.records] == [
-        "requests are answered with 503: the database's file was removed or replaced: restart the server"
-    ]
+    said = "requests are answered with 503: the database's file was removed or replaced: restart the server"
+    assert [record.getMessage() for record in caplog.records] == [said] * 2
 
 
 def test_copy_that_is_made_while_a_server_runs_is_a_store(address: str, tmp_path: Path) -> None:
