@@ -14,29 +14,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.runnables import RunnableLambda
 
-from coagent_langchain import CoagentCallbackHandler, CoagentClient
-from coagent_langchain.config import Settings
-from coagent_langchain.delivery import shared
 from coagent_langchain.delivery.folder import destination_folder
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
-from coagent_langchain.server import launch
 from tests.delivery_parts import append_each, delivery_to, ids, left_by_the_dead, line
-from tests.faulty_server import Answer, FaultyServer, Request, healthy
+from tests.faulty_server import Answer, FaultyServer, healthy
 
 # Python 3.12 and later warn if a process with threads forks (pyproject.toml has the same for the tests themselves).
 PYTHON = [sys.executable, "-W", "ignore:This process:DeprecationWarning"]
 
-ANOTHER_TOKEN = (
-    "delivery to http://127.0.0.1:1/api/v1: another token is now used for this spool folder and sends every event, "
-    "including those already waiting; unless it renews the former one, give each tenant its own spool_dir"
-)
 PROGRAM = """
 import os, signal, sys, threading, time
 from pathlib import Path
@@ -454,103 +444,6 @@ def test_two_processes_share_a_folder(tmp_path: Path) -> None:
         assert delivery.flush(10)
 
     assert (status, Counter(server.stored)) == (0, Counter(ids(20, "here") + ids(20, "there")))
-
-
-def test_one_delivery_for_each_destination(tmp_path: Path) -> None:
-    """A destination is a server and a folder, whatever the token; without a folder, a server and a token."""
-    server = Settings(base_url="http://127.0.0.1:1/api/v1", spool_dir=tmp_path / "one")
-    same = [replace(server), replace(server, auth_token="old"), replace(server, auth_token="new")]
-    nameless = replace(server, spool_dir=None)
-    others = [replace(server, base_url="http://127.0.0.1:2/api/v1"), replace(server, spool_dir=tmp_path / "two"),
-              nameless, replace(nameless, auth_token="old"), replace(nameless, auth_token="new")]  # fmt: skip
-
-    assert {shared(settings) for settings in same} == {shared(server)}
-    assert len({shared(settings) for settings in [server, *others]}) == 6
-
-
-def test_renewed_token_delivers_at_once_what_the_old_one_could_not(tmp_path: Path) -> None:
-    """The worker does not wait a minute after a 401; a handler without a token does not replace it."""
-
-    def knows_new(request: Request) -> Answer:
-        return Answer() if request.headers.get("Authorization") == "Bearer new" else Answer(401)
-
-    with FaultyServer(knows_new) as server:
-        settings = Settings(base_url=server.base_url, spool_dir=tmp_path, auth_token="old")
-        shared(settings).append(line("a"))
-        refused = server.wait_for(lambda: bool(server.requests))
-        shared(replace(settings, auth_token="new"))
-        renewed = server.wait_for(lambda: server.stored == ["a"])
-        delivery = shared(replace(settings, auth_token=None))
-        delivery.append(line("b"))
-        flushed = delivery.flush(10)
-
-    assert (refused, renewed, flushed, server.stored) == (True, True, True, ["a", "b"])
-
-
-def test_conversation_goes_on_with_a_renewed_token(tmp_path: Path) -> None:
-    """A handler with the new token continues the numbering and sends the prompt that the old one could not."""
-    with launch(token="new") as server:
-        for token in ("old", "new"):
-            handler = CoagentCallbackHandler("talk", base_url=server.base_url, auth_token=token, spool_dir=tmp_path)
-            RunnableLambda(str).invoke(f"with {token}", {"callbacks": [handler]})
-        assert handler.flush(10)
-        with CoagentClient(server.base_url, "new") as client:
-            asked = [(e.prompt_number, e["prompt"]) for e in client.get_logs("talk") if e.event_type == "user_input"]
-
-    assert asked == [(1, "with old"), (2, "with new")]
-
-
-def test_client_does_not_bring_an_old_token_back() -> None:
-    """The sessions of a long-lived client use the token that was set after its own."""
-    with launch(token="new") as server, CoagentClient(server.base_url, "old") as client:
-        with client.start_session("first"):
-            pass
-        delivery = shared(Settings.load(base_url=server.base_url, auth_token="new"))
-        with client.start_session("second"):
-            pass
-
-        assert delivery.flush(10)
-
-
-def test_tokens_that_alternate_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Two tenants that share a folder use each other's token: there is one warning, without a token in it."""
-    settings = Settings(base_url="http://127.0.0.1:1/api/v1", spool_dir=tmp_path)
-    for token in ("one", "renewed", "other"):
-        shared(replace(settings, auth_token=token))
-    before = caplog.messages.copy()
-    for token in ("renewed", "other", "renewed"):
-        shared(replace(settings, auth_token=token))
-
-    assert before == []
-    assert caplog.messages == [ANOTHER_TOKEN]
-
-
-def test_token_that_takes_over_from_a_handler_that_lives_is_told_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A second tenant's token would send the first one's events: this warns even if none wait yet."""
-
-    def handler(token: str | None) -> CoagentCallbackHandler:
-        return CoagentCallbackHandler(base_url="http://127.0.0.1:1/api/v1", auth_token=token, spool_dir=tmp_path)
-
-    tenants = [handler(None), handler("one"), handler("one"), handler(None)]
-    before = caplog.messages.copy()
-    tenants += [handler("other"), handler("third")]
-
-    assert (before, caplog.messages) == ([], [ANOTHER_TOKEN])
-
-
-def test_token_that_takes_over_while_events_wait_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The new token also sends waiting events of a handler that is gone."""
-    with FaultyServer(lambda request: Answer(401)) as server:
-        settings = Settings(base_url=server.base_url, spool_dir=tmp_path, auth_token="one")
-        shared(settings).append(line("a"))
-        del settings
-        shared(Settings(base_url=server.base_url, spool_dir=tmp_path, auth_token="other"))
-
-    assert [message for message in caplog.messages if "another token" in message] == [
-        ANOTHER_TOKEN.replace("http://127.0.0.1:1/api/v1", server.base_url)
-    ]
 
 
 def test_event_loop_is_not_held_up(tmp_path: Path) -> None:
