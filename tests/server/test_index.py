@@ -117,18 +117,19 @@ def test_index_finds_words_of_every_script(address: str, text: str, word: str) -
         assert holding(store, word) == ["found"]
 
 
-@pytest.mark.parametrize("number", [4711, -4711, 2**63 - 1])
-@pytest.mark.parametrize("field", ["tool_call", "tool_response", "input_data", "metadata"])
-def test_index_finds_whole_numbers(address: str, field: str, number: int) -> None:
+def test_index_finds_whole_numbers(address: str) -> None:
     """Those in parameters, results and data, but no figures."""
-    content = {"list": [{"order_id": number}]} if field == "metadata" else {"parameters": {"order_id": number}}
-    figures = {"llm_response": {"output_tokens": number}, "meta": {"usage": {"output_tokens": number}}}
+    numbers = [4711, -5822, 2**63 - 1]
+    content = {"list": [{"order_id": numbers}]}
+    places = {"tool_call": {"parameters": content}, "tool_response": {"parameters": content}, "input_data": content,
+              "metadata": content}  # fmt: skip
+    figures = {"llm_response": {"output_tokens": 4711}, "meta": {"usage": {"output_tokens": 4711}}}
     with opened(address) as store:
-        put(store, entry(session_id="found", prompt="first"), entry(session_id="found", **{field: content}))
+        put(store, *(entry(session_id=field, **{field: content}) for field, content in places.items()))
         put(store, *(entry(session_id="other", **figures) for _ in range(3 * index.BLOCK)))
         until_indexed(store, 3)
 
-        assert holding(store, str(number)) == ["found"]
+        assert [holding(store, str(number)) for number in numbers] == [sorted(places)] * 3
 
 
 def test_offered_tools_are_not_indexed(address: str) -> None:

@@ -308,8 +308,8 @@ def test_prune_of_another_database_says_so(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_prune_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A path that does not exist is not a store, and none is created."""
-    code = main(["prune", "--older-than", "1d", "--store", f"sqlite://{tmp_path}/none.db"])
+    """A path that does not exist is not a store, and none is created; two slashes before it are told as one."""
+    code = main(["prune", "--older-than", "1d", "--store", f"sqlite:///{tmp_path}/none.db"])
 
     assert (code, capsys.readouterr().err) == (1, f"coagent-langchain: there is no store at {tmp_path}/none.db\n")
     assert list(tmp_path.iterdir()) == []

@@ -237,13 +237,6 @@ def test_wrong_store_of_the_environment_is_wrong_usage(
     assert (left.value.code, capsys.readouterr().err.endswith("(in COAGENT_STORE)\n")) == (2, True)
 
 
-def test_more_slashes_than_needed_make_no_other_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A path with two leading slashes is reported with one."""
-    main(["prune", "--older-than", "1d", "--store", f"sqlite:///{tmp_path}/none.db"])
-
-    assert capsys.readouterr().err == f"coagent-langchain: there is no store at {tmp_path}/none.db\n"
-
-
 @pytest.mark.parametrize("address", [
     "clickhouse://me:hush@host:x/coagent", "clickhouse://me:hush@host/a-b", "clickhouse:///coagent",
     "clickhouse://me:hush@host/coagent?secure=1", "chdb://x",
