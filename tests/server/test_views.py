@@ -84,12 +84,13 @@ def test_unknown_event_is_404(three: Running, query: str) -> None:
     assert get(three, f"/view/detail/=recipe{query}").status_code == 404
 
 
-@pytest.mark.parametrize("query", ["offset=x", "limit=-5", "offset=-1&limit=99999", "from=-1", "from=" + "9" * 30,
-                                   "from=" + "9" * 5000, "offset=" + "9" * 5000])  # fmt: skip
 @pytest.mark.parametrize("name", ["events", "raw", "conversation"])
-def test_odd_numbers_in_an_address_never_break_a_page(three: Running, name: str, query: str) -> None:
+def test_odd_numbers_in_an_address_never_break_a_page(three: Running, name: str) -> None:
     """Pages beyond the end are empty; an invalid number is 0."""
-    assert get(three, f"/view/{name}/=recipe?{query}").status_code == 200
+    odd = ["offset=x", "offset=²", "from=²", "limit=-5", "offset=-1&limit=99999", "from=-1", "from=" + "9" * 30,
+           "from=" + "9" * 5000, "offset=" + "9" * 5000]  # fmt: skip
+
+    assert [query for query in odd if get(three, f"/view/{name}/=recipe?{query}").status_code != 200] == []
 
 
 def test_events_come_in_pages_and_by_type(three: Running) -> None:
