@@ -79,8 +79,7 @@ def describe(run: Run, metadata: Mapping[str, Any] | None) -> None:
             parts = metadata.get("ls_vector_store_provider"), metadata.get("ls_embedding_provider")
             run.tags = [tag for tag in run.tags if tag not in parts]
         if not _known_as_ours.issuperset(metadata):
-            keys = sorted(metadata.keys() - _known_as_ours, key=str)
-            own = {key: metadata[key] for key in keys if not _is_ours(key) and not is_secret(str(key))}
+            own = {key: metadata[key] for key in list(metadata) if key not in _known_as_ours and _is_users(key)}
     if own or run.tags:
         run.context = {"metadata": snapshot(own)} if own else {}
         if run.tags:
@@ -122,12 +121,13 @@ def _own_name(run: Run, around: JsonObject) -> str | None:
     return run.parent.name
 
 
-def _is_ours(key: Any) -> bool:
-    """Whether LangChain or LangGraph added a key; cached, so that the next look-up costs nothing."""
+@functools.lru_cache(maxsize=_MAX_KNOWN)
+def _is_users(key: Any) -> bool:
+    """Whether the user gave a key, and it names no secret; what LangChain or LangGraph added is then known as such."""
     ours = isinstance(key, str) and key.startswith(_OWN_PREFIXES)
     if ours and len(_known_as_ours) < _MAX_KNOWN:
         _known_as_ours.add(key)
-    return ours
+    return not ours and not is_secret(str(key))
 
 
 def agent_stack() -> list[str]:
