@@ -49,8 +49,9 @@ def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int =
         return snapshot(content, limit)
     ids = [call["id"] for call in calls or ()]
     blocks = [block for block in content if not _is_call(block, ids)]
-    if all(_is_plain_text(block) and not _is_annotated(block) for block in blocks):
-        return bounded(joined(blocks, "\n" if calls is None else ""), limit)
+    texts = [said for block in blocks if (said := _plain_text(block)) is not None and not _is_annotated(block)]
+    if len(texts) == len(blocks):
+        return bounded(("\n" if calls is None else "").join(texts), limit)
     return snapshot(blocks, limit)
 
 
@@ -68,13 +69,12 @@ def _is_annotated(block: Any) -> bool:
     return isinstance(block, dict) and bool(block.get("annotations") or block.get("citations"))
 
 
-def _is_plain_text(block: Any) -> bool:
-    return type(block) is str or (_kind(block) in _TEXT_BLOCKS and isinstance(_words(block), str))
-
-
-def _words(block: dict[Any, Any]) -> Any:
-    """The text of a text block; OpenAI's Responses API puts a refusal under `refusal`."""
-    return block.get("text", block.get("refusal"))
+def _plain_text(block: Any) -> str | None:
+    """The text of a text block, None for any other; OpenAI's Responses API puts a refusal under `refusal`."""
+    if type(block) is str:
+        return block
+    said = block.get("text", block.get("refusal")) if _kind(block) in _TEXT_BLOCKS else None
+    return said if isinstance(said, str) else None
 
 
 def joined(blocks: Any, separator: str) -> str:
@@ -83,7 +83,7 @@ def joined(blocks: Any, separator: str) -> str:
         return blocks
     if not isinstance(blocks, (list, tuple)):
         return ""
-    return separator.join(block if type(block) is str else _words(block) for block in blocks if _is_plain_text(block))
+    return separator.join([said for block in blocks if (said := _plain_text(block)) is not None])
 
 
 def role_of(message: Any) -> str | None:
@@ -205,7 +205,7 @@ def other_blocks(fields: dict[str, Any], calls: list[dict[str, Any]]) -> list[An
     rest = [
         block
         for block in (content if type(content) is list else ())
-        if (not _is_plain_text(block) or _is_annotated(block))
+        if (_plain_text(block) is None or _is_annotated(block))
         and not _is_call(block, ids)
         and _kind(block) not in _REASONING_BLOCKS
     ]
