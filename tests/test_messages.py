@@ -256,7 +256,7 @@ def test_a_property_in_place_of_the_attributes_never_runs(read: Callable[[Any], 
 )
 def test_reasoning_is_found(message: AIMessage) -> None:
     """Reasoning is found wherever a provider puts it, and is not part of the text."""
-    assert reasoning_of(message) == "hm"
+    assert (reasoning_of(message), answer_of(chat(message)).reasoning) == ("hm", "hm")
     assert text_of(message) in ("a", "")
 
 

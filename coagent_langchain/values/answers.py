@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from coagent_langchain.values.tokens import Usage
 
+_MORE = BESIDE_CONTENT | {"reasoning_content", "reasoning"}  # in `additional_kwargs`, often just `{"refusal": None}`
+
 
 @dataclass(slots=True)
 class Answer:
@@ -77,7 +79,7 @@ def answer_of(result: LLMResult, batch_size: int = 1) -> Answer:
     extra, more = fields.get("additional_kwargs"), type(content) is list
     if extra and isinstance(extra, dict):
         said = said or said_beside(extra)
-        more = more or not BESIDE_CONTENT.isdisjoint(extra)
+        more = more or not _MORE.isdisjoint(extra)
     answer = Answer(bounded(said), calls_in(fields), fields.get("id"), usage=usage(result, candidates, batch_size))
     answer.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
     if metadata and answer.finish_reason in (None, "incomplete"):
@@ -86,7 +88,7 @@ def answer_of(result: LLMResult, batch_size: int = 1) -> Answer:
     provider = metadata.get("model_provider")
     if isinstance(provider, str):
         answer.provider = provider
-    if more or extra:
+    if more:
         answer.reasoning = reasoning_of(message)
     if more or (metadata and not BESIDE_CONTENT.isdisjoint(metadata)):
         answer.blocks = other_blocks(fields, answer.tool_calls)
