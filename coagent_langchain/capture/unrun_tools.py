@@ -28,14 +28,13 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
     for update in updates:
         messages = messages_in(update)
         structured = dict.get(update, "structured_response", _ABSENT) if isinstance(update, dict) else _ABSENT
-        for message in messages:
+        for message in filter(_is_answer, messages):
             failed = members_of(message).get("status") == "error"
             failed = failed or structured is None  # None: the agent has rejected a structured response
             if not failed and structured is not _ABSENT:  # it comes as a call of a tool that does not exist
-                if _is_answer(message):
-                    call_id = members_of(message)["tool_call_id"]
-                    for calls in (root.calls_with(call_id), pending):
-                        calls.ran(call_id)
+                call_id = members_of(message)["tool_call_id"]
+                for calls in (root.calls_with(call_id), pending):
+                    calls.ran(call_id)
                 continue
             if run := _called(recorder, node, node, message, messages):
                 found = read_tool_message(message)
