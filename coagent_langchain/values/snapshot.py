@@ -189,8 +189,8 @@ class Walk:
                 found.append(item if _LOW <= item <= _HIGH else integer(item))
             elif item is None or kind is bool or (kind is float and item - item == 0.0):
                 found.append(item)
-            elif kind is str and item[:5] == "data:":
-                found.append(media.of_data_uri(item) or self.string(item))
+            elif kind is str:
+                found.append((item[:5] == "data:" and media.of_data_uri(item)) or self.string(item))
             else:
                 found.append(self.value(item, depth + 1))
         if (left := len(value) - len(found)) > 0:
@@ -209,13 +209,14 @@ class Walk:
         Raises:
             RuntimeError: it is a dict that another thread changed during each try.
         """
-        room = self.room
+        room, left = self.room, _TRIES
         source = dict.items(value) if isinstance(value, dict) else value
-        for left in reversed(range(_TRIES)):
+        while True:
             try:
                 found = list(source) if len(source) <= room else list(islice(source, room))
                 break
             except RuntimeError:
+                left -= 1
                 if not left:
                     raise
         self.items -= len(found)
