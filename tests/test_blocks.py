@@ -277,6 +277,28 @@ def test_session_ends_with_the_stream_that_outlives_its_block(
     assert (before, log.entries[3]["llm_response"]["response"]) == (3, answer)
 
 
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+def test_session_waits_for_the_end_of_a_model_whose_stream_was_read(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """`astream_events(version="v3")` of a bare model reports its end after the reader has left the block."""
+    model = chat("one two three")
+    if not hasattr(model, "stream_events"):
+        pytest.skip("this langchain-core has no astream_events(version='v3')")
+
+    async def main() -> None:
+        with handler.session("Cook"):
+            async for _ in await model.astream_events("q", {"callbacks": [handler]}, version="v3"):
+                pass
+
+    asyncio.run(main())
+
+    assert types(log) == [*ONE_CALL, "session_end"]
+    response, end = log.entries[-2:]
+    assert (response["llm_response"]["total_tokens"], response["meta"].get("outcome")) == (14, None)
+    assert (end["meta"]["status"], end["meta"]["total_tokens"]) == ("completed", 14)
+
+
 def test_handler_of_another_server_in_a_block_has_a_session_of_its_own(log: MemoryDelivery) -> None:
     """Both servers get the whole session under one id, each with its own numbering from turn 1."""
     elsewhere = MemoryDelivery()

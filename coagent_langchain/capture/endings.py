@@ -157,7 +157,7 @@ class Endings(RunCloser):
 
     def _leave(self, root: Root, state: SessionState) -> None:
         """Note that a root has ended, and end its session if that was waiting for it."""
-        state.run_ended(bare=root.kind == "llm")
+        state.run_ended(bare=root.kind == "llm" and not root.will_end)
         if state.left:
             state.owner.end_if_left()
 

@@ -104,13 +104,16 @@ class Hooks(OtherHooks):
         stream = self._streams.get(getattr(run_id, "int", None) or key_of(run_id))
         if stream is None or not isinstance(event, dict):
             return
-        if event.get("event") == "content-block-delta":
+        kind = event.get("event")
+        if kind == "content-block-delta":
             token = as_dict(event.get("delta")).get("text")
             if stream:
                 stream.append(token)
             else:
                 self._first_token(run_id, token, True)
-        elif not stream and event.get("event") == "content-block-start":
+        elif kind == "message-finish":
+            self._stream_is_complete(run_id)
+        elif not stream and kind == "content-block-start":
             self._first_token(run_id, None, as_dict(event.get("content")).get("type") not in _FILLED_LATER)
 
     def _first_token(self, run_id: UUID, token: Any, content: Any, message: Any = None) -> None:
@@ -120,6 +123,14 @@ class Hooks(OtherHooks):
             if content and isinstance(run, Run):
                 run.first_token_ns = self._tree.clock()
                 self._streams[run.key].append(token)
+
+    def _stream_is_complete(self, run_id: UUID) -> None:
+        """Let the session of a bare model wait for its end: a task reports that after the consumer got everything."""
+        with guard:
+            run = self._tree.open.get(key_of(run_id))
+            if type(run) is Root and run.prompt is not None and not run.will_end:
+                run.will_end = True
+                run.prompt.session_state.will_end()
 
     def on_llm_end(self, response: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
                    tags: Any = None, **kwargs: Any) -> None:  # fmt: skip

@@ -38,6 +38,7 @@ class Root(Run):
             there with the same request repeats it.
         stopped: `cancelled` or `abandoned`, if it was stopped from outside.
         cut: what was stopped in it last, as an event says; weak, since that run refers to this one.
+        will_end: of a model, whether its stream is complete, so that LangChain is about to report its end.
         call_id: of a tool, the call that it runs; with the arguments alone, the one of its name for which it is taken;
             of a chain, the call of the tool whose error it raised.
         unresolved: the ids of the errors with which it, its graph's earlier run or the run that it repeats failed.
@@ -57,6 +58,7 @@ class Root(Run):
     request: tuple[str, str, int] | None = None
     stopped: str | None = None
     cut: ref[Run] | None = None
+    will_end = False
     call_id: str | None = None
     unresolved: tuple[str, ...] = ()
 

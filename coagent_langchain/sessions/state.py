@@ -150,6 +150,12 @@ class SessionState:
                 self.discreet = True
         return True
 
+    def will_end(self) -> None:
+        """Record that a bare model is about to end: its session waits for it, as for any other run."""
+        with _lock:
+            self.running += 1
+            self.bare -= 1
+
     def run_ended(self, *, bare: bool) -> None:
         """Record that a root run has ended, after everything else its end entails: the session may end with it."""
         with _lock:
