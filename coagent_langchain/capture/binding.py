@@ -65,6 +65,8 @@ class Binding:
                     run_type = _UPDATE
                 if graph_hooks.waiting:
                     graph_hooks.join_waiting()  # in time: LangGraph looks for its handlers right after this hook
+        if root.framework is not None and (namespace := root.framework.get("checkpoint_ns")) is not None:
+            root.thread, root.is_task = (namespace, root.name), True
         known = self._session_id or ambient.session_id(metadata)
         if run_type in _SILENT or (root.name in _SHORTENING and root.kind == "chain"):
             root.silent, root.session_id = True, known
@@ -110,7 +112,8 @@ class Binding:
         if root.silent:
             return self._prompt_of_silent(root, session, around)
         answer = inputs.resume if is_command(inputs) else None
-        if answer is not None or (inputs is None and root.thread is not None):
+        runs_again = root.is_task and root.thread in session.state.pending.stopped
+        if answer is not None or (inputs is None and root.thread is not None) or runs_again:
             return self._go_on(root, session, around, answer)
         if root.framework is not None:  # a graph that gets new input does not go on where it stopped
             session.state.pending.stopped.pop(root.thread, None)
@@ -252,7 +255,7 @@ class Binding:
 def _repeat(root: Root, prompt: Prompt, text: str) -> None:
     """Give a root the unresolved errors of the run that it repeats: an application's own retries share a prompt."""
     root.request = root.kind, root.name, fingerprint(text)
-    root.unresolved += prompt.failed.pop(root.request, ())
+    root.unresolved = tuple(dict.fromkeys([*root.unresolved, *prompt.failed.pop(root.request, ())]))
 
 
 _bindings = renewed_after_fork(Binding._renew)

@@ -111,7 +111,7 @@ class ErrorRecorder:
     def resumed(self, root: Root) -> None:
         """Log the recovery of a failed graph that was continued, or a failed run that was repeated, and succeeded."""
         errors, root.unresolved = root.unresolved, ()
-        is_repeated = root.request is not None or root.call_id is not None
+        is_repeated = root.request is not None or root.call_id is not None or root.is_task
         action = f"{root.name} was called again" if is_repeated else "the graph continued from its last checkpoint"
         for error_id in errors:
             self._recorder.outlet.emit(self._recovery(root, error_id, Remedy("retry", action)))

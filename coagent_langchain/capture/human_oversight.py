@@ -42,7 +42,7 @@ def question_entries(
     entries = []
     for interrupt_id, value in questions:
         if interrupt_id not in pending.questions:
-            pending.ask(interrupt_id, Question(prompt, root.thread, is_breakpoint))
+            pending.ask(interrupt_id, Question(prompt, root.thread, is_breakpoint or root.is_task))
             meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
             entry = recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
             entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}

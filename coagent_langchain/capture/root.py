@@ -19,7 +19,9 @@ class Root(Run):
     Attributes:
         open: the open runs of its tree, itself included.
         ended: when it ended, or a run last started below it after that, by the monotonic clock; 0 while it is open.
-        thread: LangGraph's `thread_id`.
+        thread: LangGraph's `thread_id`; of a run in a task of a graph without the handler, the task's namespace and the
+            run's name.
+        is_task: whether it is in such a task, which the graph runs again after a human's answer, or a failure.
         silent: whether it asks for nothing itself (a template, a parser, `trim_messages`, a graph's `update_state`): it
             gets its session and prompt only if something in it is logged.
         session_id: the session that a silent one would get, if known.
@@ -47,6 +49,7 @@ class Root(Run):
     pending_input: Any = None
     user_text: str | None = None
     thread: Any = None
+    is_task = False
     silent = False
     session_id: str | None = None
     prompt_number: int | None = None

@@ -157,8 +157,8 @@ class Question(NamedTuple):
 
     Attributes:
         prompt: the one in which a human was asked.
-        thread: LangGraph's `thread_id`.
-        is_breakpoint: whether there is nothing to answer: the graph continues when it is resumed.
+        thread: LangGraph's `thread_id`, or what identifies the task of a graph without the handler.
+        is_breakpoint: whether there is nothing to answer: the graph continues when it is resumed, or the task is run.
         is_answered: whether a human has answered, but the run with the answer failed, so that it may come again.
     """
 
