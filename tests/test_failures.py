@@ -327,6 +327,34 @@ def test_exception_that_ends_a_batch_inside_a_run_is_told_once(
     assert [e["meta"]["path"] for e in of_type(log, "error")] == [["cook", "RunnableSequence", "check"]]
 
 
+@pytest.mark.parametrize("way", ["batch", "abatch"])
+@pytest.mark.parametrize("bad", ["first", "last"])
+def test_exception_that_ends_a_batch_inside_a_prompt_is_told_once(
+    bad: str, way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The inputs of a batch in `session.prompt(…)` share a prompt: that they end with one's exception is no news."""
+    foods = ["first", "second", "last"]
+    spoilt = [bad]
+
+    def check(food: str) -> str:
+        if food in spoilt:
+            raise ValueError("spoilt")
+        return food
+
+    chain = RunnableLambda(check) | RunnableLambda(str.upper)
+    with handler.session("Cook") as session, session.prompt("All of it"):
+        for _ in range(2):
+            with contextlib.suppress(ValueError):
+                if way == "batch":
+                    chain.batch(foods, {"callbacks": [handler]})
+                else:
+                    asyncio.run(chain.abatch(foods, {"callbacks": [handler]}))
+            spoilt.clear()
+
+    assert [e["meta"]["path"] for e in of_type(log, "error")] == [["RunnableSequence", "check"]]
+    assert [e["error_info"]["recovery_strategy"] for e in of_type(log, "recovery")] == ["retry"]
+
+
 def test_exception_names_the_error_at_the_beginning_of_its_chain(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

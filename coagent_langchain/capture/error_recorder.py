@@ -18,7 +18,8 @@ from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.routing import routing_entries
 from coagent_langchain.capture.run import MAX_FAILURES, NOTHING, Run
-from coagent_langchain.errors import reference
+from coagent_langchain.errors import is_same, reference
+from coagent_langchain.sessions import scope
 from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.outcomes import (
@@ -51,6 +52,8 @@ class ErrorRecorder:
         passed = raised_below_sibling(run, error) if error_id is None else None
         if passed is not None:
             error_id = passed.error_id
+        if error_id is None and self._reported_in_prompt(run, error):
+            error_id = _NOT_AN_ERROR
         entries: list[JsonObject] = []
         if error_id is None:  # it arose here
             entries = self._report(run, error, outcome, answer)
@@ -70,6 +73,12 @@ class ErrorRecorder:
         own = [] if outcome.stopped or beside is not None else [passed or Failure(reference(error), error_id, run)]
         self.pass_on(run, [*not_recovered, *own])
         return outcome
+
+    def _reported_in_prompt(self, run: Run, error: BaseException) -> bool:
+        """Whether a run in the same prompt's block has reported `error`: a batch ends all its inputs with one error."""
+        if run.kind != "chain" or run.parent is not None or run.prompt is None or scope.current() is not run.prompt:
+            return False
+        return any(is_same(each(), error) for each in list(run.prompt.session_state.reported))
 
     def pass_on(self, run: Run, failures: Sequence[Failure]) -> None:
         """Pass failures to the open run above, which may recover from them; a root's to the run that goes on with it.
