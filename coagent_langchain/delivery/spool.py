@@ -115,12 +115,14 @@ class Spool:
             self.refused += entry[1]
 
     def _new_segment(self) -> bool:
-        """Begin the next segment, without the folder if that cannot be used; False if there is no space."""
+        """Begin the next segment, without the folder if that cannot be used; False if there is none to write to."""
         try:
             segment = self._folder.new_segment()
         except Exception as error:  # noqa: BLE001 - not the disk alone refuses: blockbuster does, or an audit hook
-            if self._folder.path is None or (getattr(error, "errno", None) in _NO_FILES and self._segments):
+            if self._folder.path is None:
                 return False  # space may come back: the next append tries again
+            if getattr(error, "errno", None) in _NO_FILES and self._segments:
+                return True  # the last one grows until the next append that can open a file
             self._leave_folder(error)
             return self._new_segment()
         before = self._segments[-1] if self._segments else None
