@@ -12,7 +12,8 @@ from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.cli.session import Client, chosen, newest, server_option, session_argument
 from coagent_langchain.cli.text import cells, fit, local_time, one_line, paint, width
 from coagent_langchain.client import CoagentClient
-from coagent_langchain.errors import CoagentError
+from coagent_langchain.errors import CoagentClientError, CoagentError
+from coagent_langchain.http import is_retryable
 from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.server.presentation.bars import Bar, in_rows
 from coagent_langchain.server.presentation.formats import duration, preview, tokens, visible
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the session."""
     with Client(options.base_url) as client:
         if options.follow:
-            return follow(client, options.session or newest(client))
+            return follow(client, newest(client) if options.session is None else options.session)
         session = client.session(chosen(client, options.session))
     if options.json:
         try:
@@ -88,7 +89,22 @@ def follow(client: CoagentClient, session_id: str) -> int:
         if LoggedSession(session_id, events).ended:
             return 0
         time.sleep(POLL)
-        events = client.get_logs(session_id)
+        events = _read_again(client, session_id)
+
+
+def _read_again(client: CoagentClient, session_id: str) -> list[LoggedEvent]:
+    """The session's events by now; a server that is away meanwhile, such as for a restart, is waited for."""
+    told = False
+    while True:
+        try:
+            return client.get_logs(session_id)
+        except CoagentClientError as error:
+            if not is_retryable(error.status):
+                raise
+            if not told:
+                print(f"{error}; trying again", file=sys.stderr, flush=True)
+            told = True
+        time.sleep(POLL)
 
 
 def _event_line(event: LoggedEvent) -> str:

@@ -13,13 +13,13 @@ import threading
 import pytest
 import requests
 
-from coagent_langchain import CoagentClient
+from coagent_langchain import CoagentClient, CoagentClientError
 from coagent_langchain.cli import main, show
 from coagent_langchain.cli.show import follow
 from coagent_langchain.cli.text import cells, fit, local_time
 from coagent_langchain.wire import now_ms
 from tests.cli.samples import START, Run, entry
-from tests.faulty_server import Behaviour, FaultyServer, answering
+from tests.faulty_server import Answer, Behaviour, FaultyServer, answering
 from tests.server.story import Story
 
 JSON = {"Content-Type": "application/json"}
@@ -358,6 +358,33 @@ def test_show_follows_a_session_that_goes_on_after_its_end(
         ["2.0", "info"],
         ["2.0", "session_end"],
     ]
+
+
+def test_show_goes_on_following_once_a_server_that_restarts_is_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line says why nothing comes meanwhile; an answer that will not change ends it."""
+    monkeypatch.setattr(show, "POLL", 0.01)
+    whole = growing([entry("kept", 1, "session_start", 1, 0), entry("kept", 2, "info", 1, 0)], 1, 0, 0, 2)
+    away = {2: Answer(503, b"busy"), 3: Answer(None), 5: Answer(401, b"")}
+    with (
+        FaultyServer(lambda request: away.get(request.number) or whole(request)) as server,
+        CoagentClient(server.base_url, max_retries=0) as client,
+        pytest.raises(CoagentClientError) as ended,
+    ):
+        follow(client, "kept")
+
+    out, err = capsys.readouterr()
+    assert [line.split()[2] for line in out.splitlines()] == ["session_start", "info"]
+    assert ([line.partition(": ")[2] for line in err.splitlines()], ended.value.status) == (
+        ["HTTP 503: busy; trying again"], 401,
+    )  # fmt: skip
+
+
+def test_show_follows_no_session_without_an_id(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty one, such as that of an unset variable in quotes, is not the newest session."""
+    assert main(["show", "", "--follow"]) == 1
+    assert "session_id must be a string of 1 to 512 characters" in capsys.readouterr().err
 
 
 def test_show_that_waits_says_that_it_takes_a_whole_id(
