@@ -58,6 +58,20 @@ def test_details_of_a_retriever_have_its_icon(meta: dict[str, str], icon: str) -
     assert [judged(story.entries, *places).icon for places in ((2, 3, 4), (4,), (3,))] == [icon, icon, "error"]
 
 
+def test_details_of_a_failed_call_begin_with_its_error() -> None:
+    """The messages that a model was sent may fill several screens."""
+    story = Story("s").ask("Sum up")
+    run = story.call("Sum up", history=[{"role": "user", "content": "Hello."}])
+    info = {"error_type": "BadRequestError", "error_message": "prompt is too long", "error_severity": "high"}
+    story.log("error", 1, run, error_info=info)
+    made = judged(story.entries, 2, 3)
+
+    assert [(part.title, ref) for part, ref in made.parts] == [
+        ("BadRequestError", made.entries[1].ref), ("User", made.entries[0].ref),
+        ("To the model", made.entries[0].ref), ("Details", made.entries[1].ref),
+    ]  # fmt: skip
+
+
 def test_details_of_a_recovered_tool_say_each_thing_once() -> None:
     """The message is shown with the error, not again with the response; so is the error's id."""
     story = Story("s").ask("pay")

@@ -50,6 +50,11 @@ class Detail:
     causes: list[Bar] = field(default_factory=list)
 
     @property
+    def parts(self) -> list[Part]:
+        """What its entries contain, errors first: what a model was sent may be long."""
+        return sorted((part for shown in self.entries for part in shown.parts), key=lambda part: part.kind != "bad")
+
+    @property
     def stacks(self) -> list[Part]:
         """The stack traces of its errors."""
         return [part for shown in self.entries for part in shown.stack]
