@@ -40,11 +40,11 @@ COLUMNS = [
     ("", "Turns", "Model interactions, over all prompts", "num w-xs from-1440"),
     ("llm_calls", "Calls", "Model calls", "num w-xs from-1240"),
     ("tool_calls", "Tools", "Tool calls", "num w-xs from-1240"),
-    ("total_tokens", "Tokens", "Input and output tokens together", "num w-l from-1000"),
+    ("total_tokens", "Tokens", "Input and output tokens together", "num w-l from-1100"),
     ("", "Out", "Output tokens among them", "num w-m from-1440"),
-    ("cost", "Cost", "US dollars, where a price is known", "num c-price from-1000"),
+    ("cost", "Cost", "US dollars, where a price is known", "num c-price from-1100"),
     ("errors", "Errors", "", "num w-s"),
-    ("", "Models, tags", "", "c-words from-1000"),
+    ("", "Models, tags", "", "c-words from-1100"),
 ]
 NEWEST = "-first"
 # values that the list's address may choose; others are ignored, and the page says so

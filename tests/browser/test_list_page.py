@@ -152,10 +152,34 @@ def test_columns_show_all_of_what_they_hold(page: Page, post: Post, width: int) 
     assert page.locator(".sessions .tag").all_inner_texts() == ["support", "user:u22", "production-eu-west-1"]
 
 
+@pytest.mark.parametrize(("width", "end"), [(800, 784), (1100, 910), (1440, 1217)])
+def test_error_of_a_failed_session_goes_on_below_its_figures(page: Page, post: Post, width: int, end: int) -> None:
+    """The title's column holds only its beginning, often just a code. Nothing overlaps, and all ends at the margin."""
+    story = Story("s").ask("Sum up", {"context": {"tags": ["prod"]}})
+    run = story.call("Sum up")
+    message = "Error code: 400 - {'error': {'message': 'prompt is too long: 208310 tokens'}}"
+    story.log("error", 1, run, error_info={"error_type": "BadRequestError", "error_message": message})
+    post(story.end("failed", status="failed"))
+    page.set_viewport_size({"width": width, "height": 600})
+    page.goto("/")
+    why = page.locator(".why")
+    shown = why.bounding_box() or {}
+    above = page.locator("td.num:visible").evaluate_all("""cells => Math.max(...cells.map((cell) => {
+        const range = document.createRange(); range.selectNodeContents(cell);
+        return range.getBoundingClientRect().bottom; }))""")
+
+    assert why.inner_text() == f"BadRequestError: {message}"
+    assert why.evaluate("line => line.scrollWidth <= line.clientWidth")
+    assert above < shown["y"] + 2  # of the lines; letters are lower
+    assert shown["x"] + shown["width"] < end
+    assert page.locator("td .errs").evaluate("errors => errors.getBoundingClientRect().right") <= end
+
+
 @pytest.mark.parametrize(
     ("width", "columns"),
     [
         (800, "Started ↓ Duration Errors"),
+        (1099, "Started ↓ Duration Errors"),
         (1100, "Started ↓ Duration Tokens Cost Errors Models, tags"),
         (1280, "Started ↓ Duration Prompts Calls Tools Tokens Cost Errors Models, tags"),
         (1440, "Started ↓ Duration Prompts Turns Calls Tools Tokens Out Cost Errors Models, tags"),

@@ -262,7 +262,7 @@ def test_cost_says_which_calls_it_leaves_out(running: Running) -> None:
     some.entries[-1].pop("performance_metrics", None)
     log(running, some.end("") + every.end(""))
     told = "1 call without a price"
-    rows = re.findall(r'<td class="num from-1000"( title="[^"]*")?>(\$.*?)<', get(running, "/").text)
+    rows = re.findall(r'<td class="num from-1100"( title="[^"]*")?>(\$.*?)<', get(running, "/").text)
     heads = [re.search(r"<dt>Cost</dt><dd>(.*?)</dd>", get(running, f"/view/head/={name}").text)[1]
              for name in ("some", "every")]  # fmt: skip
     lines = [re.search("- Cost: (.*)", get(running, f"/export/{name}?format=md").text)[1]
