@@ -119,6 +119,16 @@ def test_right_to_left_names_turn_nothing_beside_them(page: Page, post: Post, pa
     assert set(styles) == {"rtl isolate left"}
 
 
+def test_titles_of_compared_sessions_stay_in_their_columns(page: Page, post: Post) -> None:
+    """Also one without spaces, such as a long address."""
+    for name in ("a", "b"):
+        post(Story(name).ask("https://example.org/" + "x" * 200).entries)
+    page.goto("/compare?s=a&s=b")
+    heads = page.locator(".versus thead th")
+
+    assert heads.evaluate_all("all => all.map((head) => head.scrollWidth > head.clientWidth)") == [False] * 3
+
+
 def test_markdown_links_are_inert(page: Page, post: Post) -> None:
     """A link in a response is text with its address, and cannot be clicked."""
     post([poisoned("[x](https://evil.example)", "llm_response", 1)])

@@ -24,6 +24,31 @@ def test_comparison_names_the_tools_in_their_order() -> None:
     ]
 
 
+def test_comparison_counts_calls_of_one_tool_in_a_row() -> None:
+    """Forty names of one tool would leave out those of the others."""
+    story = Story("s").ask("Rome?")
+    for place, name in enumerate(["search", "search", "read", "search"]):
+        story.tool(name, {}, "sunny", 5, f"c{place}")
+
+    assert [side.tools for side in comparison(story.entries)] == [["search ×2", "read", "search"]]
+
+
+@pytest.mark.parametrize(("recovered", "errors"), [(False, ['class="errs"']), (True, [""])])
+def test_comparison_has_errors_in_red_only_if_the_prompt_failed(
+    running: Running, recovered: bool, errors: list[str]
+) -> None:
+    """As its row in the timeline."""
+    story = Story("s").ask("Rome?")
+    run = story.tool_call("search", {}, "c1")
+    story.log("error", 1, run, error_info={"error_id": "e-1", "error_type": "TimeoutError"})
+    if recovered:
+        story.log("recovery", 1, run, error_info={"error_id": "e-1", "recovery_successful": True})
+    log(running, story.end("", status="failed"))
+    page = get(running, "/compare?s=s&s=s").text
+
+    assert [words.strip() for words in re.findall(r"<span([^>]*)>(?:<svg.*?</svg>)?1 error</span>", page)] == errors * 2
+
+
 def test_comparison_tells_what_failed_beside_a_branch_that_answered() -> None:
     """Of parallel branches the last to end counts, wherever it began; the tools are in the order of their calls."""
     story = Story("s").ask("Rome?")

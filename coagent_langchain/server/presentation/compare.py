@@ -59,7 +59,8 @@ def _prompts(timeline: Timeline) -> list[Bar]:
 def _side(prompt: Bar, read: Read, tools: Ran) -> Side:
     side = Side(prompt, _last(prompt, read, "prompt") or prompt.label)
     bars = list(_from_the_end(prompt))
-    side.tools = [bar.label for bar in reversed(bars) if bar.is_tool]
+    called = itertools.groupby(bar.label for bar in reversed(bars) if bar.is_tool)
+    side.tools = [f"{name} ×{number}" if (number := len(list(calls))) > 1 else name for name, calls in called]
     for bar in sorted(bars, key=lambda bar: bar.last, reverse=True):  # branches may be parallel
         side.cut_off = side.cut_off or bar.status == CUT_OFF
         if bar.status == "error":
