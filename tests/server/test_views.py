@@ -53,6 +53,16 @@ def test_page_says_that_the_event_of_its_address_is_not_in_the_session(three: Ru
     assert notes == [["This session has no event &lt;b&gt;."], [], [], []]
 
 
+@pytest.mark.parametrize(("status", "told"), [("failed", ["BadRequestError: too long"]), ("completed", [])])
+def test_header_says_why_a_session_failed(running: Running, status: str, told: list[str]) -> None:
+    """As its row in the list does: an alert links to the page, whose timeline may begin long before the error."""
+    story = Story("s").ask("Sum up")
+    story.log("error", error_info={"error_type": "BadRequestError", "error_message": "too long"})
+    log(running, story.end("", status=status))
+
+    assert re.findall('<p class="why".*?>(.*?)</p>', get(running, "/view/head/=s").text) == told
+
+
 def test_head_says_that_a_session_has_more_tags(running: Running) -> None:
     """It shows six, and all of them on hover."""
     tags = [f"tag{number}" for number in range(9)]
