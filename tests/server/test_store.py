@@ -375,6 +375,16 @@ def test_sorted_by_the_duration_that_is_shown(store: Store, ascending: bool) -> 
     assert durations == sorted(durations, reverse=not ascending)
 
 
+@pytest.mark.parametrize("ascending", [True, False])
+def test_sessions_with_the_same_figure_are_sorted_by_time(store: Store, ascending: bool) -> None:
+    """As without a sort: ids are often random."""
+    for place, name in enumerate(["c", "a", "b"]):
+        put(store, entry("error", session_id=name, timestamp=T0 + place))
+    found = store.sessions(Query(sort="errors", ascending=ascending)).sessions
+
+    assert [each.session_id for each in found][:: 1 if ascending else -1] == ["c", "a", "b"]
+
+
 def test_prompts_of_several_processes_count_all(store: Store) -> None:
     """Each numbers from 1, with turns, and the list is sorted by the sum; without user input the numbers count."""
     put(store, *restarted("processes"))

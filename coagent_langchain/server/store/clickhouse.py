@@ -114,7 +114,8 @@ class ClickHouseStore(Store):
         holding, cut = newest_sessions(self._holding(query))
         where, parameters = sessions.where(query, holding)
         direction = "ASC" if query.ascending else "DESC"
-        order = f"{sorted_by(query.sort, sessions.INPUTS)} {direction} NULLS LAST, session_id {direction}"
+        first = f"{sorted_by(query.sort, sessions.INPUTS)} {direction} NULLS LAST"
+        order = f"{first}, first_ms {direction}, session_id {direction}"
         found = self._all(
             f"{sessions.SELECT} FROM {self._sessions} {where} ORDER BY {order}"
             " LIMIT {limit:UInt32} OFFSET {offset:UInt32}",
