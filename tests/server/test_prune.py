@@ -140,6 +140,21 @@ def test_server_stores_while_a_large_session_is_deleted(tmp_path: Path, late: st
         assert first == [[MOST], [2 * MOST], [90_000] if late == "old" else [], []]
 
 
+def test_session_that_returns_while_it_is_deleted_counts_once(tmp_path: Path) -> None:
+    """An agent that goes on logging, such as one that runs away, begins it anew: one was named."""
+    path, late = tmp_path / "coagent.db", [1, 2]
+    with server.launch(f"sqlite://{path}") as running:
+        put(running.store, entry())
+
+        def store() -> None:
+            if late:
+                put(running.store, entry(at=late.pop()))
+
+        deleted = StoreFile(path, pause=store).delete(["s"])
+
+        assert (deleted, running.store.session_ids()) == (Pruned(1, 3), [])
+
+
 def test_prune_without_a_server_makes_no_pause(tmp_path: Path) -> None:
     """Nobody waits for the file: pauses would double the time that a large session takes."""
     path, paused = tmp_path / "coagent.db", list[str]()

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ class StoreFile:
     def delete(self, session_ids: Sequence[str]) -> Pruned:
         """Delete these sessions; a missing one is not an error."""
         parts = [session_ids[start : start + AT_ONCE] for start in range(0, len(session_ids), AT_ONCE)]
-        return self._delete((sessions.named_in(some), some) for some in parts)
+        deleted = self._delete((sessions.named_in(some), some) for some in parts)
+        return replace(deleted, sessions=min(deleted.sessions, len(session_ids)))  # one that returns is deleted again
 
     def _delete(self, conditions: Iterable[tuple[str, Sequence[Any]]]) -> Pruned:
         count = entries = 0
