@@ -175,6 +175,19 @@ def test_error_of_a_failed_session_goes_on_below_its_figures(page: Page, post: P
     assert page.locator("td .errs").evaluate("errors => errors.getBoundingClientRect().right") <= end
 
 
+def test_error_of_a_failed_session_wraps_on_a_phone(page: Page, post: Post) -> None:
+    """It is what the reader of an alert looks for, and touch has no hover."""
+    story = Story("s").ask("Sum up")
+    story.log("error", 1, error_info={"error_type": "BadRequestError", "error_message": "too long " * 13})
+    post(story.end("failed", status="failed"))
+    page.set_viewport_size({"width": 390, "height": 600})
+    page.goto("/")
+    why = page.locator(".why")
+
+    assert why.inner_text() == "BadRequestError: " + " ".join(["too long"] * 13)
+    assert why.evaluate("line => line.scrollWidth <= line.clientWidth && line.offsetHeight > 20")
+
+
 @pytest.mark.parametrize(
     ("width", "columns"),
     [
