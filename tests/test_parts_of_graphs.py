@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 from typing import Any
 
 from langchain.agents import create_agent
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, RetryPolicy
@@ -22,8 +24,9 @@ QUESTION = calls(("ask", {"question": "ok?"}, "c1"))
 def around(agent: Any, handler: CoagentCallbackHandler, **options: Any) -> Any:
     """A graph whose node calls an agent with a handler that the graph itself does not have."""
 
-    def node(state: MessagesState) -> Any:
-        return agent.invoke(state, {"callbacks": [handler]})
+    def node(state: MessagesState, config: RunnableConfig) -> Any:
+        # In a context of its own: else newer versions tell the graph's own handlers first.
+        return contextvars.Context().run(agent.invoke, state, {**config, "callbacks": [handler]})
 
     builder = StateGraph(MessagesState).add_node("shop", node, **options).add_edge(START, "shop")
     return builder.compile(checkpointer=InMemorySaver())

@@ -47,6 +47,8 @@ def question_entries(
             entry = recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
             entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}
             entries.append(entry)
+        elif not root.is_task:  # a handler that only a part of the graph has was told first; the answer comes here
+            pending.ask(interrupt_id, pending.questions[interrupt_id]._replace(thread=root.thread, is_breakpoint=False))
     return entries
 
 
