@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import MAX_FACETS, Store, readers, text
+from coagent_langchain.server.store import MAX_FACETS, Store, connection_pool, text
 from coagent_langchain.server.store.query import Page, Query, Sort
 from coagent_langchain.server.validation import read
 from tests.server.samples import T0, entry, hits, holding, put
@@ -305,10 +305,10 @@ def test_list_says_why_a_search_stopped(running: Running, monkeypatch: pytest.Mo
 
 def test_request_does_not_wait_for_ever_for_others_that_read(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """While all connections to the database are taken, the client is told to retry."""
-    monkeypatch.setattr(readers, "WAIT", 0.01)
+    monkeypatch.setattr(connection_pool, "WAIT", 0.01)
     with ExitStack() as others:
-        for _ in range(readers.READERS):
-            others.enter_context(running.store._readers.one())  # type: ignore[attr-defined]
+        for _ in range(connection_pool.SIZE):
+            others.enter_context(running.store._pool.connection())  # type: ignore[attr-defined]
         busy = requests.get(f"{running.base_url}/runs", timeout=10)
 
     assert (busy.status_code, busy.headers["Retry-After"]) == (503, "1")

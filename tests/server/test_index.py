@@ -137,7 +137,7 @@ def test_offered_tools_are_not_indexed(address: str) -> None:
     with opened(address) as store:
         put(store, *(entry(meta={"tools_offered": ["get_order"]}, prompt="hello") for _ in range(3 * index.BLOCK)))
         until_indexed(store, 3)
-        with store._readers.one() as connection:  # type: ignore[attr-defined]
+        with store._pool.connection() as connection:  # type: ignore[attr-defined]
             read = {text: [*index.ranges(connection, Terms(text))][1:] for text in ("get_order", "hello")}
 
     assert read == {"get_order": [], "hello": [(16, 24), (8, 16), (0, 8)]}

@@ -17,7 +17,7 @@ from coagent_langchain.server import api, fragments, intake, timelines
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store, database
-from coagent_langchain.server.store.readers import Readers
+from coagent_langchain.server.store.connection_pool import ConnectionPool
 from coagent_langchain.server.store.sqlite import SqliteStore
 from tests.server.samples import entry, put
 from tests.waiting import until
@@ -164,9 +164,9 @@ def test_connections_that_read_are_used_again(tmp_path: Path) -> None:
         opened.append(database.connect(path))
         return opened[-1]
 
-    kept = Readers(connect)
+    kept = ConnectionPool(connect)
     for _ in range(10):
-        with kept.one() as connection:
+        with kept.connection() as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
     kept.close()
 

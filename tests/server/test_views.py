@@ -10,7 +10,7 @@ import pytest
 
 from coagent_langchain.server import launch, open_store
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import Store, readers
+from coagent_langchain.server.store import Store, connection_pool
 from coagent_langchain.wire import MAX_TIMESTAMP
 from tests.server import samples, sessions
 from tests.server.pages import ACCEPT, get, log
@@ -35,7 +35,7 @@ def test_browser_that_is_answered_no_gets_a_page(three: Running, path: str, stat
 
 def test_browser_is_told_that_the_store_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Like every error: as a page, with a `Retry-After`."""
-    monkeypatch.setattr(readers, "WAIT", 0.01)
+    monkeypatch.setattr(connection_pool, "WAIT", 0.01)
     store = open_store(f"sqlite:///{tmp_path}/store.db")
     with launch(store) as running:
         store.close()

@@ -31,9 +31,9 @@ from coagent_langchain.server.store.clickhouse_schema import SESSIONS
 from coagent_langchain.server.store.clickhouse_table import prepare
 from coagent_langchain.server.store.clickhouse_writer import Writer, available
 from coagent_langchain.server.store.commit import GroupCommit
+from coagent_langchain.server.store.connection_pool import ConnectionPool
 from coagent_langchain.server.store.expressions import sorted_by, summary, totals
 from coagent_langchain.server.store.query import Page, Query
-from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.text import Terms, newest_sessions
 
 COMMIT = 10_000  # entries per insert: large inserts make few parts
@@ -65,11 +65,11 @@ class ClickHouseStore(Store):
         self.event_types = self._table.event_types
         self._writer = Writer(client, database, self._table)
         self._sessions = SESSIONS.format(db=database)
-        self._readers = Readers(connect)
+        self._pool = ConnectionPool(connect)
         self._highest, self._asked = 0, float("-inf")
         self._commits = GroupCommit(self._commit, most=COMMIT)
         self._opened = ExitStack()
-        for each in (self._writer, self._readers, self._commits):
+        for each in (self._writer, self._pool, self._commits):
             self._opened.callback(each.close)
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class ClickHouseStore(Store):
     # reading
 
     def _all(self, sql: str, **parameters: Any) -> Sequence[Sequence[Any]]:
-        with available(), self._readers.one() as client:
+        with available(), self._pool.connection() as client:
             result: Sequence[Sequence[Any]] = client.query(sql, parameters=parameters).result_rows
         return result
 
@@ -164,7 +164,7 @@ class ClickHouseStore(Store):
         sql, parameters = self._candidates(terms)
         sql += " AND session_id = {session:String}"
         parameters["session"] = session_id
-        with available(), self._readers.one() as client, client.query_rows_stream(sql, parameters) as candidates:
+        with available(), self._pool.connection() as client, client.query_rows_stream(sql, parameters) as candidates:
             found = [row[1] for row in candidates if self._table.has(terms, *row[1:])]
         return sorted(found, reverse=True)[:limit]
 

@@ -30,6 +30,7 @@ from coagent_langchain.server.store import (
     sessions,
 )
 from coagent_langchain.server.store.commit import GroupCommit
+from coagent_langchain.server.store.connection_pool import ConnectionPool
 from coagent_langchain.server.store.database import (
     CHECKPOINT,
     Lock,
@@ -42,7 +43,6 @@ from coagent_langchain.server.store.database import (
 )
 from coagent_langchain.server.store.expressions import sorted_by, totals
 from coagent_langchain.server.store.query import Page, Query
-from coagent_langchain.server.store.readers import Readers
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.store.schema import migrate
 from coagent_langchain.server.store.text import Terms, newest_sessions
@@ -87,7 +87,7 @@ class SqliteStore(Store):
         highest = self._writer.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0]
         indexed = self._index.blocks * index.BLOCK
         self._latest: int = max(highest, indexed)  # an indexed number is not reused
-        self._readers = opened.enter_context(closing(Readers(functools.partial(self._reader, path))))
+        self._pool = opened.enter_context(closing(ConnectionPool(functools.partial(self._reader, path))))
         self._commits = opened.enter_context(closing(GroupCommit(self._commit, most=COMMIT)))
         self._index.start()
 
@@ -137,14 +137,14 @@ class SqliteStore(Store):
     # reading
 
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        with available("read"), self._readers.one() as connection:
+        with available("read"), self._pool.connection() as connection:
             return connection.execute(sql, parameters).fetchall()
 
     def session_ids(self) -> list[str]:
         return [row[0] for row in self._all("SELECT session_id FROM sessions ORDER BY first_ms, id")]
 
     def summaries(self, newest: int = ALL) -> list[Summary]:
-        with available("read"), self._readers.one() as connection:
+        with available("read"), self._pool.connection() as connection:
             return sessions.summaries(connection, newest)
 
     def sessions(self, query: Query) -> Page:
@@ -155,13 +155,13 @@ class SqliteStore(Store):
         # choose the page before reading its sessions: sorting all sessions with their turns is slow
         chosen = f"SELECT id FROM sessions {where} {order} LIMIT ? OFFSET ?"
         page = f"{sessions.SELECT} WHERE id IN ({chosen}) {order}"
-        with available("read"), self._readers.one() as connection:
+        with available("read"), self._pool.connection() as connection:
             rows = connection.execute(page, (*parameters, query.limit, query.offset)).fetchall()
             total, *used = connection.execute(f"SELECT {totals(where)} FROM sessions {where}", parameters).fetchone()
             return Page([sessions.session_of(connection, row) for row in rows], total, cut, *used)
 
     def session(self, session_id: str) -> Session | None:
-        with available("read"), self._readers.one() as connection:
+        with available("read"), self._pool.connection() as connection:
             row = connection.execute(f"{sessions.SELECT} WHERE session_id = ?", (session_id,)).fetchone()
             return sessions.session_of(connection, row) if row else None
 
@@ -172,7 +172,7 @@ class SqliteStore(Store):
     def entries(self, session_id: str, *, after: Cursor | None = None, limit: int = 200) -> list[Entry]:
         sql = f"""SELECT seq, timestamp, body FROM entries WHERE {_THIS} AND (timestamp, seq) > (?, ?)
             ORDER BY timestamp, seq LIMIT ?"""
-        with available("read"), self._readers.one() as connection:
+        with available("read"), self._pool.connection() as connection:
             rows = connection.execute(sql, (session_id, *(after or (-1, -1)), limit))
             return _page(Entry(*row) for row in rows)
 
@@ -184,7 +184,7 @@ class SqliteStore(Store):
 
     def search(self, session_id: str, text: str, limit: int) -> list[int]:
         terms = Terms(text)
-        with available("read"), self._readers.one() as connection:
+        with available("read"), self._pool.connection() as connection:
             # sort only the numbers: sorting the bodies of a large session takes as long as reading them
             rows = connection.execute(f"SELECT seq, body FROM entries WHERE {_THIS}", (session_id,)) if terms else ()
             return sorted((seq for seq, body in rows if terms(body)), reverse=True)[:limit]
@@ -202,7 +202,7 @@ class SqliteStore(Store):
         among = self._among(replace(query, text=""))
         sql = """SELECT session_id, body FROM entries JOIN sessions ON id = session
             WHERE seq >= ? AND seq < ? ORDER BY seq DESC"""
-        with available("read"), self._readers.one() as connection:
+        with available("read"), self._pool.connection() as connection:
             for where in index.ranges(connection, terms):
                 for session_id, body in connection.execute(sql, where):
                     yield session_id if (among is None or session_id in among) and terms(body) else None

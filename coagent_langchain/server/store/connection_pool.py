@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from coagent_langchain.server.store import Unavailable
 
-READERS = 4  # connections; more would only wait for the disk
+SIZE = 4  # connections; more would only wait for the disk
 WAIT = 5.0  # seconds that a request waits for a connection before it is refused
 
 
@@ -23,17 +23,17 @@ class Connection(Protocol):
 C = TypeVar("C", bound=Connection)
 
 
-class Readers(Generic[C]):
-    """A pool of `READERS` connections, each opened when first needed."""
+class ConnectionPool(Generic[C]):
+    """A pool of `SIZE` connections, each opened when first needed."""
 
     def __init__(self, connect: Callable[[], C]) -> None:
         self._connect = connect
         self._free: queue.LifoQueue[C | None] = queue.LifoQueue()
-        for _ in range(READERS):
+        for _ in range(SIZE):
             self._free.put(None)
 
     @contextlib.contextmanager
-    def one(self) -> Iterator[C]:
+    def connection(self) -> Iterator[C]:
         """Borrow a connection for a `with` block.
 
         Raises:
@@ -52,6 +52,6 @@ class Readers(Generic[C]):
 
     def close(self) -> None:
         """Close all connections, each as soon as it is free."""
-        for _ in range(READERS):
+        for _ in range(SIZE):
             if (connection := self._free.get()) is not None:
                 connection.close()
