@@ -10,7 +10,7 @@ import pytest
 
 from coagent_langchain.server.presentation.blocks import media
 from coagent_langchain.server.presentation.contents import MAX_CALLS, MAX_FIELDS, earlier, of_entry
-from coagent_langchain.server.presentation.entries import asks_for
+from coagent_langchain.server.presentation.entries import requested_tools
 from coagent_langchain.server.presentation.formats import brief
 from coagent_langchain.server.presentation.parts import MAX_WORDS, Part
 from coagent_langchain.server.presentation.values import Value
@@ -241,7 +241,7 @@ def test_whole_text_of_a_part_is_where_its_path_leads() -> None:
 
     def told(entry: Any, part: Part) -> str:
         value = led_to(entry, part.path or "")
-        return asks_for(value) if part.title.endswith(": tool calls") else brief(value)
+        return requested_tools(value) if part.title.endswith(": tool calls") else brief(value)
 
     assert [told(entry, part) for entry, part in found] == [part.brief for _, part in found]
     assert {part.title for _, part in found} >= {

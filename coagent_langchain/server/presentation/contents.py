@@ -8,7 +8,7 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from coagent_langchain.server.presentation import formats
-from coagent_langchain.server.presentation.entries import METADATA, asks_for, message_of, prompt_of, unsaid
+from coagent_langchain.server.presentation.entries import METADATA, message_of, placeholder, prompt_of, requested_tools
 from coagent_langchain.server.presentation.jsonview import tree
 from coagent_langchain.server.presentation.oversight import TITLES
 from coagent_langchain.server.presentation.parts import (
@@ -21,8 +21,8 @@ from coagent_langchain.server.presentation.parts import (
     of_text,
     of_value,
     of_words,
+    omitted,
     remark,
-    unshown,
 )
 from coagent_langchain.server.presentation.sent import Sent, sent
 from coagent_langchain.server.presentation.values import Value, mapping
@@ -83,7 +83,7 @@ def _message(one: Sent, *, folded: bool) -> list[Part]:
         parts.append(of_value(title, one.words))
     if calls.value:
         asked = of_value(f"{role}: tool calls", calls)
-        asked.brief = asks_for(calls.value) or asked.brief  # rather than the ids that they begin with
+        asked.brief = requested_tools(calls.value) or asked.brief  # rather than the ids that they begin with
         parts.append(asked)
     for part in parts:
         part.folded = folded
@@ -102,10 +102,10 @@ def _llm_response(entry: Value) -> list[Part]:
     for call in listed[:MAX_CALLS]:
         name = formats.preview(call.at("name").text or "tool", 80)
         parts.append(of_value(f"Tool call: {name}", call.at("args")))
-    parts += unshown("Tool calls", listed, MAX_CALLS)
+    parts += omitted("Tool calls", listed, MAX_CALLS)
     if calls.value and not calls.at("calls").value:
         parts.append(of_value("Tool calls", calls))
-    if not parts and (instead := unsaid(entry.value)):
+    if not parts and (instead := placeholder(entry.value)):
         parts.append(Part("Answer", remark(instead)))
     return parts + _more(entry, "llm_response")
 
@@ -220,7 +220,7 @@ def _generic(entry: Value) -> list[Part]:
     parts += [
         of_value(formats.preview(name, 80).replace("_", " ").capitalize(), entry.at(name)) for name in rest[:MAX_FIELDS]
     ]
-    return parts + unshown("Fields", rest, MAX_FIELDS)
+    return parts + omitted("Fields", rest, MAX_FIELDS)
 
 
 _PARTS: dict[str, Callable[[Value], list[Part]]] = {

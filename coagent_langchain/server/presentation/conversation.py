@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from coagent_langchain.server.presentation.bars import STOPPED, Bar
 from coagent_langchain.server.presentation.blocks import all_media
-from coagent_langchain.server.presentation.entries import prompt_of, unsaid
+from coagent_langchain.server.presentation.entries import placeholder, prompt_of
 from coagent_langchain.server.presentation.formats import preview, visible
 from coagent_langchain.server.presentation.jsonview import INLINE, parsed, shown, tree
 from coagent_langchain.server.presentation.moments import MAX_NAME
@@ -24,8 +24,8 @@ from coagent_langchain.server.presentation.parts import (
     of_stack,
     of_value,
     of_words,
+    omitted,
     remark,
-    unshown,
 )
 from coagent_langchain.server.presentation.sent import sent
 from coagent_langchain.server.presentation.timeline import Timeline
@@ -196,7 +196,7 @@ class _Reader:
             yield Item("answer", bar, who, words + attached + not_run, reasoning)
         elif calls.value and not calls.at("calls").each:
             yield Item("answer", bar, who, parts=[of_value("Tool calls", calls)])
-        elif mapping(answer.value) and (instead := unsaid(mapping(entry.value))):
+        elif mapping(answer.value) and (instead := placeholder(mapping(entry.value))):
             yield Item("answer", bar, who, remark(instead))
         for part in of_partial(entry):
             yield Item("answer", bar, who, part.content)
@@ -236,7 +236,7 @@ def _calls(unrun: list[tuple[str, Value]]) -> Markup:
         Markup('<p class="muted">→ {}</p>').format(name) + of_value(name, call.at("args")).content
         for name, call in unrun[:MAX_CALLS]
     ]
-    return Markup("").join([*shown, *(part.content for part in unshown("Tool calls", unrun, MAX_CALLS))])
+    return Markup("").join([*shown, *(part.content for part in omitted("Tool calls", unrun, MAX_CALLS))])
 
 
 def user_words(entries: list[Value]) -> list[Value]:

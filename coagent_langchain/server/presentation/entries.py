@@ -32,14 +32,14 @@ def own_words(entry: JsonObject) -> list[str]:
     return [text(mapping(message).get("content")) for message in messages]
 
 
-def asks_for(calls: Any) -> str:
+def requested_tools(calls: Any) -> str:
     """The tools that an answer calls, `→ flight_search ×3, book`: shown before its text, whose end may be cut.
 
     A call for structured output has its arguments, too: it is the answer, and no tool's row shows it.
     """
     listed = [mapping(call) for call in listing(calls) or listing(mapping(calls).get("calls"))]
     names = Counter(
-        in_full(call) if call.get("structured_output") is True else name
+        call_with_arguments(call) if call.get("structured_output") is True else name
         for call in listed
         if (name := text(call.get("name")))
     )
@@ -47,12 +47,12 @@ def asks_for(calls: Any) -> str:
     return preview("→ " + ", ".join(told)) if told else ""
 
 
-def in_full(call: JsonObject) -> str:
+def call_with_arguments(call: JsonObject) -> str:
     """A call with its arguments, `book_train(from: MAD, to: BCN)`; LangChain's Agent Inbox calls its name `action`."""
     return f"{text(call.get('name', call.get('action')))}({arguments(call.get('args'))})"
 
 
-def of_a_handler(result: Any) -> bool:
+def is_handler_result(result: Any) -> bool:
     """Whether a tool's result is as a handler writes it: an output, possibly with an artifact or a graph's command."""
     return isinstance(result, dict) and "output" in result and result.keys() <= {"output", "artifact", "command"}
 
@@ -63,7 +63,7 @@ def withheld(meta: JsonObject) -> str:
     return f"content {reason}" if reason == "not captured" else "content left out: redact failed" if reason else ""
 
 
-def unsaid(entry: JsonObject) -> str:
+def placeholder(entry: JsonObject) -> str:
     """What is shown in place of a model's words: that they were left out, what else it said, or why it said nothing.
 
     "" for what has words or tool calls, and for a call that failed or was stopped: the model might have said more.

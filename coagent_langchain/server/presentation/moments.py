@@ -11,12 +11,12 @@ import orjson
 from coagent_langchain.server.presentation.blocks import joined
 from coagent_langchain.server.presentation.entries import (
     METADATA,
-    asks_for,
+    is_handler_result,
     message_of,
-    of_a_handler,
     own_words,
+    placeholder,
     prompt_of,
-    unsaid,
+    requested_tools,
     withheld,
 )
 from coagent_langchain.server.presentation.formats import arguments, brief, preview, visible
@@ -134,8 +134,8 @@ def _llm_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
     _use(made, entry, meta)
     if meta.get("cached") is True:
         made.reused, made.outcome = True, made.outcome or FROM_CACHE
-    said = (asks_for(answer.get("tool_calls")), preview(text(answer.get("response"))))
-    made.note = " · ".join(part for part in said if part) or unsaid(entry)
+    said = (requested_tools(answer.get("tool_calls")), preview(text(answer.get("response"))))
+    made.note = " · ".join(part for part in said if part) or placeholder(entry)
     made.failed = "error" if made.outcome == "error" else ""
     if text(meta.get("finish_reason")).lower() in _EARLY_ENDS:
         made.outcome = made.outcome or CUT_OFF
@@ -179,7 +179,7 @@ def _found(result: Any) -> str:
 
 def _result(result: Any) -> str:
     """A tool's output in brief: for content blocks, their texts, images and files."""
-    output = result["output"] if of_a_handler(result) else result
+    output = result["output"] if is_handler_result(result) else result
     return preview(joined(output)) or brief(output)
 
 

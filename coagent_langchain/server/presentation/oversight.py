@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.server.presentation.entries import in_full
+from coagent_langchain.server.presentation.entries import call_with_arguments
 from coagent_langchain.server.presentation.formats import MOST, arguments, preview
 from coagent_langchain.server.presentation.values import listing, mapping, text
 
@@ -27,7 +27,7 @@ def _asked(value: Any) -> str:
     given = mapping(value)
     requests = [given] if given.get("type") == "tool_approval" else listing(given.get("action_requests"))
     requests = requests or [asking for each in listing(value) if (asking := mapping(each).get("action_request"))]
-    calls = [in_full(mapping(each)) for each in requests[:MOST]]
+    calls = [call_with_arguments(mapping(each)) for each in requests[:MOST]]
     words = [found for name in _QUESTIONS if (found := text(given.get(name)))][:1]
     inputs = [text(mapping(each).get("message")) for each in listing(given.get("requests"))[:MOST]]
     return ", ".join(calls or words or filter(None, inputs))
@@ -50,7 +50,7 @@ def exchange(asked: str, answered: str) -> str:
 
 def _decision(decision: dict[str, Any]) -> str:
     said, edited = decision.get("message", decision.get("args")), decision.get("edited_action", decision.get("args"))
-    parts = (text(decision.get("type")), text(said), in_full(edited) if isinstance(edited, dict) else "")
+    parts = (text(decision.get("type")), text(said), call_with_arguments(edited) if isinstance(edited, dict) else "")
     return ": ".join(part for part in parts if part)
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.blocks import media
-from coagent_langchain.server.presentation.entries import of_a_handler
+from coagent_langchain.server.presentation.entries import is_handler_result
 from coagent_langchain.server.presentation.jsonview import INLINE, parsed, rest, shown, tree
 from coagent_langchain.server.presentation.prose import prose
 from coagent_langchain.server.presentation.values import Value
@@ -69,7 +69,7 @@ def of_words(entry: Value) -> list[Part]:
     """Make parts from a node's own messages, which its exit contains."""
     words = [message.at("content") for message in entry.at("output_data", "messages").each]
     said = [of_answer("Says", each) for each in words[:MAX_WORDS] if each.text]
-    return said + unshown("Says", words, MAX_WORDS)
+    return said + omitted("Says", words, MAX_WORDS)
 
 
 def remark(words: str) -> Markup:
@@ -77,7 +77,7 @@ def remark(words: str) -> Markup:
     return Markup('<p class="muted">{}</p>').format(words)
 
 
-def unshown(title: str, values: Sequence[Any], most: int) -> list[Part]:
+def omitted(title: str, values: Sequence[Any], most: int) -> list[Part]:
     """Make a part that says that values beyond `most` are only in Raw; nothing if there are none."""
     left = len(values) - most
     return [Part(title, remark(f"… {left} more, see Raw"))] if left > 0 else []
@@ -91,7 +91,7 @@ def chips(value: Any) -> Markup:
 
 def of_result(result: Value) -> list[Part]:
     """Make parts from a tool's result: the output with its images and files, the artifact and the command."""
-    if not of_a_handler(result.value):
+    if not is_handler_result(result.value):
         return [of_value("Result", result)]
     titles = {"output": "Result", "artifact": "Artifact", "command": "Command"}
     parts = [of_value(title, result.at(name)) for name, title in titles.items() if name in result.value]

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.presentation import formats
-from coagent_langchain.server.presentation.entries import METADATA, message_of, unsaid
+from coagent_langchain.server.presentation.entries import METADATA, message_of, placeholder
 from coagent_langchain.server.presentation.formats import visible
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.jsonview import pretty
@@ -52,7 +52,7 @@ def section(body: bytes) -> str:
     if moment.input or moment.output:
         facts.append(f"{formats.count(moment.input)} → {formats.count(moment.output)} tokens")
     # the metadata that these come from is left out
-    facts += filter(None, map(_plain, (moment.outcome, unsaid(fields))))
+    facts += filter(None, map(_plain, (moment.outcome, placeholder(fields))))
     made = [f"\n## {visible(moment.type)} {_plain(moment.name)}\n\n{', '.join(facts)}\n"]
     prompt = text(fields.get("prompt"))
     if prompt and not fields.get("llm_call"):  # a model call has it among its messages
