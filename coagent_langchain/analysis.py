@@ -44,10 +44,10 @@ class LoggedSession:
     @cached_property
     def timeline(self) -> Timeline:
         """The session as the viewer draws it: calls paired with responses, in a tree by prompt and turn."""
-        from coagent_langchain.server.presentation.moments import shorten  # pure functions: they need no extra
+        from coagent_langchain.server.presentation.event_summary import summarize  # pure functions: they need no extra
         from coagent_langchain.server.presentation.timeline import build
 
-        return build(shorten(number, event.raw) for number, event in enumerate(self.events))
+        return build(summarize(number, event.raw) for number, event in enumerate(self.events))
 
     @property
     def prompt(self) -> str:

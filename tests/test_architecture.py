@@ -72,7 +72,7 @@ def test_readers_know_of_the_server_only_what_is_pure() -> None:
     modules = (
         "presentation.bars",
         "presentation.formats",
-        "presentation.moments",
+        "presentation.event_summary",
         "presentation.rows",
         "presentation.timeline",
         "store.rollup",

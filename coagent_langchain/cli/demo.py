@@ -17,8 +17,8 @@ from coagent_langchain.cli.text import own_command, paint, table
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError, ConfigurationError
 from coagent_langchain.logged import LoggedEvent
+from coagent_langchain.server.presentation.event_summary import EventSummary, summarize
 from coagent_langchain.server.presentation.formats import duration, session_path, tokens
-from coagent_langchain.server.presentation.moments import Moment, shorten
 from coagent_langchain.texts import install
 
 if TYPE_CHECKING:
@@ -143,14 +143,14 @@ def _cook(server: Running, model: ModelServer, session_id: str) -> str:
 
 
 def _table(events: list[LoggedEvent]) -> str:
-    rows = [_row(event, shorten(0, event.raw)) for event in events]
+    rows = [_row(event, summarize(0, event.raw)) for event in events]
     return table(("PROMPT", "TURN", "TYPE", "WHO", "TOKENS", "TIME"), rows, right=("PROMPT", "TURN", "TOKENS", "TIME"))
 
 
-def _row(event: LoggedEvent, moment: Moment) -> list[str]:
-    took = "" if moment.ms is None else duration(moment.ms)
-    used = tokens(moment.input, moment.output)
-    return [str(moment.prompt), str(moment.turn), moment.type, _who(event), used, took]
+def _row(event: LoggedEvent, summary: EventSummary) -> list[str]:
+    took = "" if summary.ms is None else duration(summary.ms)
+    used = tokens(summary.input, summary.output)
+    return [str(summary.prompt), str(summary.turn), summary.type, _who(event), used, took]
 
 
 def _who(event: LoggedEvent) -> str:

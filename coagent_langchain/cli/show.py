@@ -16,9 +16,9 @@ from coagent_langchain.errors import CoagentClientError, CoagentError
 from coagent_langchain.http import is_retryable
 from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.server.presentation.bars import Bar, in_rows
+from coagent_langchain.server.presentation.event_summary import BY_APPLICATION, BY_NODE, FROM_CACHE, summarize
 from coagent_langchain.server.presentation.formats import duration, preview, tokens, visible
 from coagent_langchain.server.presentation.inputs import in_words
-from coagent_langchain.server.presentation.moments import BY_APPLICATION, BY_NODE, FROM_CACHE, shorten
 from coagent_langchain.server.presentation.rows import with_status, without_label
 from coagent_langchain.server.presentation.values import mapping
 from coagent_langchain.wire import JsonObject, now_ms
@@ -108,14 +108,14 @@ def _read_again(client: CoagentClient, session_id: str) -> list[LoggedEvent]:
 
 
 def _event_line(event: LoggedEvent) -> str:
-    moment = shorten(0, event.raw)
-    numbers = f"{moment.prompt}.{moment.turn}"
-    what = f"{local_time(moment.at)[11:]}  {numbers:<6} {moment.type:<16} "
-    note = without_label(moment.name, moment.note)
-    ended = "" if moment.outcome == note else moment.outcome  # that of a recovery is all that it says
-    said = (one_line(moment.name), " · ".join(filter(None, (ended, note))), _data(event))
-    rest = " ".join(part for part in (*said, tokens(moment.input, moment.output)) if part)
-    return paint(what, "dim") + (paint(rest, "red") if moment.failed else rest)
+    summary = summarize(0, event.raw)
+    numbers = f"{summary.prompt}.{summary.turn}"
+    what = f"{local_time(summary.at)[11:]}  {numbers:<6} {summary.type:<16} "
+    note = without_label(summary.name, summary.note)
+    ended = "" if summary.outcome == note else summary.outcome  # that of a recovery is all that it says
+    said = (one_line(summary.name), " · ".join(filter(None, (ended, note))), _data(event))
+    rest = " ".join(part for part in (*said, tokens(summary.input, summary.output)) if part)
+    return paint(what, "dim") + (paint(rest, "red") if summary.failed else rest)
 
 
 def _head(session: LoggedSession) -> str:
@@ -123,7 +123,7 @@ def _head(session: LoggedSession) -> str:
     name = one_line(session.session_id)
     lines, used = [paint(name, "bold")], cells(name)
     status, *facts = session.facts
-    began = local_time(shorten(0, session.events[0].raw).at)
+    began = local_time(summarize(0, session.events[0].raw).at)
     for number, fact in enumerate(map(visible, (status, began, *facts))):
         before = " · " if number else "  "
         if used + cells(before + fact) > width():

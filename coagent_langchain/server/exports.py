@@ -16,7 +16,7 @@ from coagent_langchain.server.answers import blocks
 from coagent_langchain.server.jsontext import on_one_line
 from coagent_langchain.server.lookups import session_of, store_of
 from coagent_langchain.server.presentation import formats, transcript
-from coagent_langchain.server.presentation.moments import read
+from coagent_langchain.server.presentation.event_summary import summarize_json
 from coagent_langchain.server.store import Session, every_entry
 
 COLUMNS = ("time", "event_type", "prompt_number", "turn_number", "name", "content", "error", "outcome",
@@ -35,7 +35,7 @@ def table(session: Session, bodies: Iterable[bytes]) -> Iterator[bytes]:
     """CSV: a header, then one row per entry; a cell that begins like a formula is escaped with `'`."""
     yield _line(COLUMNS)
     for body in bodies:
-        m = read(0, body)
+        m = summarize_json(0, body)
         yield _line((formats.iso(m.at), m.type, m.prompt, m.turn, m.name, m.note, m.failed, m.outcome, m.ms, m.input,
                      m.output, m.cached, "true" if m.reused else "", m.cost, m.event_id, m.run, m.parent))  # fmt: skip
 

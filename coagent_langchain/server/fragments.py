@@ -19,9 +19,9 @@ from coagent_langchain.server.pages import render
 from coagent_langchain.server.presentation import charts, contents, transcript
 from coagent_langchain.server.presentation import conversation as talk
 from coagent_langchain.server.presentation.details import detail, ref_of
+from coagent_langchain.server.presentation.event_summary import summarize_json
 from coagent_langchain.server.presentation.formats import count, visible
 from coagent_langchain.server.presentation.jsonview import pretty, shown
-from coagent_langchain.server.presentation.moments import read
 from coagent_langchain.server.presentation.rows import rows
 from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.store import Cursor, Entry, Store, entry_at
@@ -142,7 +142,7 @@ def _entries(request: Request, view: View, places: Sequence[int]) -> Iterator[En
 
 
 def _event_row(entry: Entry) -> list[Any]:
-    m = read(entry.seq, entry.body)
+    m = summarize_json(entry.seq, entry.body)
     return [str(m.seq), m.at, m.type, f"{m.prompt}.{m.turn}", m.name, m.note, m.who, m.failed or m.outcome, m.ms,
             m.input, m.output, m.cached, m.cost, visible(m.event_id), len(entry.body), bool(m.failed)]  # fmt: skip
 
@@ -210,8 +210,8 @@ def raw(request: Request) -> HTMLResponse:
 
 
 def _raw_entry(entry: Entry, number: int) -> dict[str, Any]:
-    moment = read(entry.seq, entry.body)
-    return {"number": number, "type": moment.type, "note": moment.note or moment.name, "ref": ref_of(entry),
+    summary = summarize_json(entry.seq, entry.body)
+    return {"number": number, "type": summary.type, "note": summary.note or summary.name, "ref": ref_of(entry),
             "text": shown(Value(pretty(orjson.loads(entry.body)), ref_of(entry)))}  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from coagent_langchain.server.presentation.moments import read
+from coagent_langchain.server.presentation.event_summary import summarize_json
 from coagent_langchain.server.presentation.timeline import Timeline, build
 from coagent_langchain.server.store import Session, Store, every_entry
 
@@ -41,7 +41,7 @@ class Timelines:
                 view = View(session, kept.timeline)
             else:
                 entries = every_entry(self._store, session.session_id)
-                view = View(session, build(read(entry.seq, entry.body) for entry in entries))
+                view = View(session, build(summarize_json(entry.seq, entry.body) for entry in entries))
             self._keep(view)
         return view
 

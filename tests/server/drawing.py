@@ -11,7 +11,7 @@ from coagent_langchain.server.presentation.bars import Bar
 from coagent_langchain.server.presentation.compare import Side, sides
 from coagent_langchain.server.presentation.conversation import Item, Read, items, outline, ran
 from coagent_langchain.server.presentation.details import Detail, detail
-from coagent_langchain.server.presentation.moments import shorten
+from coagent_langchain.server.presentation.event_summary import summarize
 from coagent_langchain.server.presentation.timeline import Timeline, build
 from coagent_langchain.server.store import Entry
 from tests.server.story import Story
@@ -19,7 +19,7 @@ from tests.server.story import Story
 
 def timeline(entries: Iterable[dict[str, Any]]) -> Timeline:
     """The timeline of these entries."""
-    return build(shorten(seq, entry) for seq, entry in enumerate(entries, 1))
+    return build(summarize(seq, entry) for seq, entry in enumerate(entries, 1))
 
 
 def reader(entries: Iterable[dict[str, Any]]) -> Read:

@@ -13,7 +13,7 @@ import pytest
 from coagent_langchain.server.presentation.blocks import media
 from coagent_langchain.server.presentation.contents import of_entry
 from coagent_langchain.server.presentation.conversation import MAX_CALLS
-from coagent_langchain.server.presentation.moments import shorten
+from coagent_langchain.server.presentation.event_summary import summarize
 from coagent_langchain.server.presentation.prose import prose
 from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.running import Running
@@ -280,7 +280,7 @@ def test_what_other_clients_say_elsewhere_is_read(
     entry = {"event_type": kind, "timestamp": T0, "prompt_number": 1, "turn_number": 0, **fields}
     made = conversation([entry])
 
-    assert shorten(1, entry).note == note
+    assert summarize(1, entry).note == note
     assert [(part.title, part.content.striptags()) for part in of_entry(Value(entry, "1-1"))] == parts
     assert [item.content.striptags() for item in made if item.content] == (
         [note] if kind in ("user_input", "warning", "human_oversight") else []

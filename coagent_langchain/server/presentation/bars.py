@@ -24,7 +24,7 @@ class Bar:
         events: (timestamp, seq) of its entries.
         input, output, cached, cost: tokens and dollars used, including those of its children; None if no entry
             reports them.
-        run, parent, root, namespace: those of its first entry; see `Moment`.
+        run, parent, root, namespace: those of its first entry; see `EventSummary`.
         errors: the number of `error` entries in it and below it.
         last: Unix milliseconds of the last event in it or below it.
         took: the duration in milliseconds that its response or exit reports.

@@ -10,9 +10,9 @@ from markupsafe import Markup, escape
 from coagent_langchain.server.presentation.bars import STOPPED, Bar
 from coagent_langchain.server.presentation.blocks import all_media
 from coagent_langchain.server.presentation.entries import placeholder, prompt_of
+from coagent_langchain.server.presentation.event_summary import MAX_NAME
 from coagent_langchain.server.presentation.formats import preview, visible
 from coagent_langchain.server.presentation.jsonview import INLINE, parsed, shown, tree
-from coagent_langchain.server.presentation.moments import MAX_NAME
 from coagent_langchain.server.presentation.oversight import TITLES, question_or_answer
 from coagent_langchain.server.presentation.parts import (
     Part,

@@ -12,8 +12,8 @@ from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.bars import Bar, causes
 from coagent_langchain.server.presentation.contents import of_entry
 from coagent_langchain.server.presentation.entries import METADATA
+from coagent_langchain.server.presentation.event_summary import EventSummary, summarize
 from coagent_langchain.server.presentation.jsonview import pretty, shown, tree
-from coagent_langchain.server.presentation.moments import Moment, shorten
 from coagent_langchain.server.presentation.parts import Part, of_stack
 from coagent_langchain.server.presentation.values import Value, mapping
 from coagent_langchain.server.store import Entry
@@ -25,7 +25,7 @@ class Shown:
     """One entry, ready for the template."""
 
     ref: str
-    moment: Moment
+    summary: EventSummary
     parts: list[Part]
     attributes: list[tuple[str, str]]
     metadata: list[Part]
@@ -78,7 +78,7 @@ def detail(entries: list[Entry], bar: Bar | None) -> Detail:
     """Make the pane for the entries of one bar, the call first; a few entries belong to no bar."""
     ready = [show(entry) for entry in entries]
     _say_once(ready)
-    first = next((one.moment for one in ready if one.moment.type == "user_input"), ready[0].moment)
+    first = next((one.summary for one in ready if one.summary.type == "user_input"), ready[0].summary)
     made = Detail(first.name or first.type.replace("_", " ").capitalize(), "note", ready)
     if bar is not None:
         made.icon = first.type if first.type in ("error", "recovery") else bar.kind
@@ -86,8 +86,8 @@ def detail(entries: list[Entry], bar: Bar | None) -> Detail:
             made.status = bar.status
         if bar.status == "warning":
             made.icon = "warning"
-        made.took = bar.duration if all(one.moment.ms is None for one in ready) else None
-        types = {one.moment.type for one in ready}
+        made.took = bar.duration if all(one.summary.ms is None for one in ready) else None
+        types = {one.summary.type for one in ready}
         if bar.status == "error" and ("user_input" in types or "error" not in types):
             made.causes = causes(bar)
     return made
@@ -95,11 +95,11 @@ def detail(entries: list[Entry], bar: Bar | None) -> Detail:
 
 def _say_once(made: list[Shown]) -> None:
     """Leave out what another entry of the bar says as well."""
-    said: dict[str, list[Any]] = {one.moment.type: [] for one in made}
+    said: dict[str, list[Any]] = {one.summary.type: [] for one in made}
     for one in made:
-        said[one.moment.type] += [part.source.value for part in one.parts if part.source]
+        said[one.summary.type] += [part.source.value for part in one.parts if part.source]
     for one in made:
-        match one.moment.type:
+        match one.summary.type:
             case "tool_response" if "error" in said:  # it repeats its message
                 one.parts = [part for part in one.parts if part.kind != "bad" or not _is_in(said["error"], part)]
             case "session_start" if said.get("user_input"):  # what remains is not a prompt but the session's own name
@@ -116,17 +116,17 @@ def _is_in(said: list[Any], part: Part) -> bool:
 def show(stored: Entry) -> Shown:
     """Prepare one entry."""
     fields = orjson.loads(stored.body)
-    moment, ref = shorten(stored.seq, fields), ref_of(stored)
+    summary, ref = summarize(stored.seq, fields), ref_of(stored)
     entry = Value(fields, ref)
     metadata = [Part(name, tree(entry.at(name)), "json") for name in METADATA if fields.get(name)]
     raw = shown(Value(pretty(fields), ref))
-    return Shown(ref, moment, of_entry(entry), attributes(fields, moment), metadata, raw, of_stack(entry))
+    return Shown(ref, summary, of_entry(entry), attributes(fields, summary), metadata, raw, of_stack(entry))
 
 
-def attributes(fields: JsonObject, moment: Moment) -> list[tuple[str, str]]:
+def attributes(fields: JsonObject, summary: EventSummary) -> list[tuple[str, str]]:
     """The entry's scalar facts, the envelope first."""
     found = [(name, _scalar(fields[name])) for name in _PLACE if name in fields]
-    found.append(("timestamp", f"{formats.iso(moment.at)} ({moment.at})"))
+    found.append(("timestamp", f"{formats.iso(summary.at)} ({summary.at})"))
     meta = mapping(fields.get("meta"))
     for group in ("llm_call", "llm_response", "tool_call", "tool_response", "error_info", "performance_metrics",
                   "test_result", "target_component"):  # fmt: skip

@@ -131,7 +131,7 @@ def size(octets: int) -> str:
     return f"{octets / 1000:.1f} kB" if octets < 999_950 else f"{octets / 1_000_000:.1f} MB"
 
 
-def moment(ms: int) -> datetime:
+def _utc(ms: int) -> datetime:
     """Unix milliseconds as a time; the latest possible if the number is out of range."""
     try:
         return datetime.fromtimestamp(ms / 1000, UTC)
@@ -141,12 +141,12 @@ def moment(ms: int) -> datetime:
 
 def iso(ms: int) -> str:
     """2026-11-22T13:04:18.219Z, for `<time datetime>`."""
-    return moment(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _utc(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def when(ms: int) -> str:
     """2026-11-22 13:04:18, in UTC: shown until the browser replaces it with the reader's local time."""
-    return moment(ms).strftime("%Y-%m-%d %H:%M:%S")
+    return _utc(ms).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def session_path(session_id: str, words: str = "") -> str:

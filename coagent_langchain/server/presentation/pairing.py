@@ -6,8 +6,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 
 from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.event_summary import NOT_RUN, EventSummary
 from coagent_langchain.server.presentation.formats import total
-from coagent_langchain.server.presentation.moments import NOT_RUN, Moment
 from coagent_langchain.server.presentation.oversight import exchange
 
 OPENS = {"llm_call": "model", "tool_call": "tool", "component_enter": "component"}
@@ -29,7 +29,7 @@ class Pairing:
 
     def __init__(self) -> None:
         self.bars: list[Bar] = []
-        self.asks: list[Moment] = []
+        self.asks: list[EventSummary] = []
         self.answered: dict[str, Bar] = {}
         self.sent: dict[int, str] = {}
         self.ends: list[Bar] = []
@@ -38,58 +38,58 @@ class Pairing:
         self._by_error: dict[str, Bar] = {}
         self._failed_of: defaultdict[str, list[Bar]] = defaultdict(list)  # tools, by the error that made each fail
         self._questions: dict[str, list[Bar]] = defaultdict(list)
-        self._special: dict[str, Callable[[Moment], None]] = {
+        self._special: dict[str, Callable[[EventSummary], None]] = {
             "session_start": self.asks.append, "user_input": self.asks.append, "session_end": self._end,
             "error": self._error, "recovery": self._recovery, "human_oversight": self._oversight,
         }  # fmt: skip
 
-    def add(self, moment: Moment) -> None:
+    def add(self, event: EventSummary) -> None:
         """Process the next entry."""
-        if moment.type in OPENS:
-            self._open(moment, OPENS[moment.type])
-        elif moment.type in CLOSES:
-            self._close(moment, CLOSES[moment.type])
+        if event.type in OPENS:
+            self._open(event, OPENS[event.type])
+        elif event.type in CLOSES:
+            self._close(event, CLOSES[event.type])
         else:
-            self._special.get(moment.type, self._point)(moment)
+            self._special.get(event.type, self._point)(event)
 
-    def _new(self, moment: Moment, kind: str) -> Bar:
-        bar = Bar(kind, moment.name or kind, moment.at, note=moment.note, who=moment.who, prompt=moment.prompt,
-                  turn=moment.turn, run=moment.run, parent=moment.parent, root=moment.root, namespace=moment.namespace,
-                  last=moment.at, model=moment.model, attempt=moment.attempt)  # fmt: skip
-        _join(bar, moment)
+    def _new(self, event: EventSummary, kind: str) -> Bar:
+        bar = Bar(kind, event.name or kind, event.at, note=event.note, who=event.who, prompt=event.prompt,
+                  turn=event.turn, run=event.run, parent=event.parent, root=event.root, namespace=event.namespace,
+                  last=event.at, model=event.model, attempt=event.attempt)  # fmt: skip
+        _join(bar, event)
         self.bars.append(bar)
         return bar
 
-    def _open(self, moment: Moment, kind: str) -> None:
-        bar = self._new(moment, moment.outcome if moment.outcome == "retriever" else kind)
-        for key in self._keys(moment, kind):
+    def _open(self, event: EventSummary, kind: str) -> None:
+        bar = self._new(event, event.outcome if event.outcome == "retriever" else kind)
+        for key in self._keys(event, kind):
             self._waiting[key].append(bar)
-        if moment.run:
-            self.by_run[moment.run] = bar
-        if kind == "model" and moment.note:
-            self.sent.setdefault(moment.prompt, moment.note)
+        if event.run:
+            self.by_run[event.run] = bar
+        if kind == "model" and event.note:
+            self.sent.setdefault(event.prompt, event.note)
 
-    def _close(self, moment: Moment, kind: str) -> None:
-        taken = map(self._take, self._keys(moment, kind))
-        bar = next(filter(None, taken), None) or self.by_run.get(moment.run)
+    def _close(self, event: EventSummary, kind: str) -> None:
+        taken = map(self._take, self._keys(event, kind))
+        bar = next(filter(None, taken), None) or self.by_run.get(event.run)
         if bar is None:
-            bar = self._new(moment, kind)
+            bar = self._new(event, kind)
             bar.note = ""  # its call's, which is not logged
         else:
-            _join(bar, moment)
-        _stop(bar, moment)
-        _add_tokens(bar, moment)
-        if moment.model and not bar.model:  # the call did not name it
-            bar.label = bar.model = moment.name
-        bar.note, bar.speaks = self._final_note(bar, moment), moment.speaks
-        if moment.failed and bar.status != "recovered":  # a recovery may be logged before the response
+            _join(bar, event)
+        _stop(bar, event)
+        _add_tokens(bar, event)
+        if event.model and not bar.model:  # the call did not name it
+            bar.label = bar.model = event.name
+        bar.note, bar.speaks = self._final_note(bar, event), event.speaks
+        if event.failed and bar.status != "recovered":  # a recovery may be logged before the response
             bar.status = "error"
-            if moment.error:
-                self._failed_of[moment.error].append(bar)
+            if event.error:
+                self._failed_of[event.error].append(bar)
         elif bar.status == "open":
-            bar.status = moment.outcome or "ok"
+            bar.status = event.outcome or "ok"
 
-    def _final_note(self, bar: Bar, end: Moment) -> str:
+    def _final_note(self, bar: Bar, end: EventSummary) -> str:
         """Why a call failed or did not run; otherwise what it returned, for a tool behind its arguments."""
         if bar.errors:
             return bar.note  # the error's, which names its type
@@ -98,12 +98,12 @@ class Pairing:
         cause = self._by_error.get(end.error)
         return (cause.note if cause else end.note) or bar.note  # a response has only the message, which may be empty
 
-    def _keys(self, moment: Moment, kind: str) -> list[tuple[object, ...]]:
+    def _keys(self, event: EventSummary, kind: str) -> list[tuple[object, ...]]:
         """The keys by which a call and its response may be paired, the strongest first."""
-        if moment.run:
-            return [(kind, moment.run)]
-        keys: list[tuple[object, ...]] = [(kind, moment.key, "id")] if moment.key else []
-        return [*keys, (kind, moment.prompt, moment.turn, "" if kind == "model" else moment.name)]
+        if event.run:
+            return [(kind, event.run)]
+        keys: list[tuple[object, ...]] = [(kind, event.key, "id")] if event.key else []
+        return [*keys, (kind, event.prompt, event.turn, "" if kind == "model" else event.name)]
 
     def _take(self, key: tuple[object, ...]) -> Bar | None:
         """Take the first call with this key that is still open."""
@@ -114,68 +114,68 @@ class Pairing:
                 return bar
         return None
 
-    def _point(self, moment: Moment, kind: str = "note") -> Bar:
-        bar = self._new(moment, kind)
-        bar.end, bar.status = moment.at, "ok"
-        if moment.failed or moment.type in WARNINGS:
+    def _point(self, event: EventSummary, kind: str = "note") -> Bar:
+        bar = self._new(event, kind)
+        bar.end, bar.status = event.at, "ok"
+        if event.failed or event.type in WARNINGS:
             bar.status = "warning"
-        elif _says_that_its_root_was_stopped(moment):
-            bar.status = moment.outcome
+        elif _says_that_its_root_was_stopped(event):
+            bar.status = event.outcome
         return bar
 
-    def _end(self, moment: Moment) -> None:
-        bar = self._point(moment, "end")
-        bar.status, bar.end, bar.took = moment.outcome, None, moment.ms
-        if moment.outcome != "interrupted":  # an interrupted session still waits for an answer
+    def _end(self, event: EventSummary) -> None:
+        bar = self._point(event, "end")
+        bar.status, bar.end, bar.took = event.outcome, None, event.ms
+        if event.outcome != "interrupted":  # an interrupted session still waits for an answer
             for question in self._answered(""):
                 question.status = "unanswered"
         self.ends.append(self.bars.pop())
 
-    def _error(self, moment: Moment) -> None:
-        unnamed = ("model", moment.prompt, moment.turn, "")
-        bar = self.by_run.get(moment.run) if moment.run else self._take(unnamed)
+    def _error(self, event: EventSummary) -> None:
+        unnamed = ("model", event.prompt, event.turn, "")
+        bar = self.by_run.get(event.run) if event.run else self._take(unnamed)
         if bar is None:
-            bar = self._point(moment, "error")
+            bar = self._point(event, "error")
         else:
-            _join(bar, moment)
+            _join(bar, event)
             if bar.kind != "component" and bar.end is None:
-                _stop(bar, moment)
-        _add_tokens(bar, moment)  # tokens of a stream that broke off
-        bar.status, bar.note = "error", moment.note
+                _stop(bar, event)
+        _add_tokens(bar, event)  # tokens of a stream that broke off
+        bar.status, bar.note = "error", event.note
         bar.errors += 1
-        bar.last = max(bar.last, moment.at)
-        if moment.key:
-            self._by_error[moment.key] = bar
+        bar.last = max(bar.last, event.at)
+        if event.key:
+            self._by_error[event.key] = bar
 
-    def _recovery(self, moment: Moment) -> None:
-        bar = self._by_error.get(moment.key)
+    def _recovery(self, event: EventSummary) -> None:
+        bar = self._by_error.get(event.key)
         if bar is None:
-            self._point(moment, "recovery")
+            self._point(event, "recovery")
             return
-        _join(bar, moment)
-        if not moment.failed:
-            for each in dict.fromkeys([bar, *self._failed_of.pop(moment.key, ())]):
-                each.status, each.recovered_at = "recovered", (moment.at, moment.seq)
-                each.note = f"{each.note} · {_recovered(moment.outcome)}"
+        _join(bar, event)
+        if not event.failed:
+            for each in dict.fromkeys([bar, *self._failed_of.pop(event.key, ())]):
+                each.status, each.recovered_at = "recovered", (event.at, event.seq)
+                each.note = f"{each.note} · {_recovered(event.outcome)}"
 
-    def _oversight(self, moment: Moment) -> None:
-        answered = self._answered(moment.key) if moment.outcome in ("resumed", "unanswered") else []
+    def _oversight(self, event: EventSummary) -> None:
+        answered = self._answered(event.key) if event.outcome in ("resumed", "unanswered") else []
         for bar in answered:
-            _join(bar, moment)
-            _stop(bar, moment)
-            bar.status, bar.note = "ok", exchange(bar.note, moment.note)
-            if moment.outcome == "unanswered":
-                bar.status = moment.outcome
-            elif moment.root:
-                self.answered.setdefault(moment.root, bar)
-        if answered or moment.outcome == "unanswered":  # unanswered, but not open: answered in another process
+            _join(bar, event)
+            _stop(bar, event)
+            bar.status, bar.note = "ok", exchange(bar.note, event.note)
+            if event.outcome == "unanswered":
+                bar.status = event.outcome
+            elif event.root:
+                self.answered.setdefault(event.root, bar)
+        if answered or event.outcome == "unanswered":  # unanswered, but not open: answered in another process
             return
-        bar = self._new(moment, "human")
-        if moment.outcome == "interrupted":
+        bar = self._new(event, "human")
+        if event.outcome == "interrupted":
             bar.status = "waiting"
-            self._questions[moment.key].append(bar)
+            self._questions[event.key].append(bar)
         else:
-            bar.end, bar.status = moment.at, "ok"
+            bar.end, bar.status = event.at, "ok"
 
     def _answered(self, key: str) -> list[Bar]:
         """Take the open questions that an answer closes.
@@ -190,30 +190,30 @@ class Pairing:
         return answered
 
 
-def _says_that_its_root_was_stopped(moment: Moment) -> bool:
+def _says_that_its_root_was_stopped(event: EventSummary) -> bool:
     """Whether a root run says that it was stopped between two calls: another outcome is the application's own."""
-    is_of_root = bool(moment.run) and moment.run == moment.root
-    return moment.type == "info" and is_of_root and moment.outcome in ("cancelled", "abandoned")
+    is_of_root = bool(event.run) and event.run == event.root
+    return event.type == "info" and is_of_root and event.outcome in ("cancelled", "abandoned")
 
 
-def _stop(bar: Bar, moment: Moment) -> None:
+def _stop(bar: Bar, event: EventSummary) -> None:
     """End a bar; a reported duration wins over the time between its entries, which may be logged together."""
-    bar.end = moment.at
-    if moment.ms is not None:
-        bar.took, bar.start = moment.ms, min(bar.start, moment.at - moment.ms)
+    bar.end = event.at
+    if event.ms is not None:
+        bar.took, bar.start = event.ms, min(bar.start, event.at - event.ms)
 
 
-def _join(bar: Bar, moment: Moment) -> None:
+def _join(bar: Bar, event: EventSummary) -> None:
     """Add an entry, and its cost, which an entry of any type may have."""
-    bar.events.append((moment.at, moment.seq))
-    bar.cost = total((bar.cost, moment.cost))
+    bar.events.append((event.at, event.seq))
+    bar.cost = total((bar.cost, event.cost))
 
 
-def _add_tokens(bar: Bar, moment: Moment) -> None:
+def _add_tokens(bar: Bar, event: EventSummary) -> None:
     """Add an entry's tokens; an answer from a cache used none."""
     for name in ("input", "output", "cached"):
-        number = getattr(moment, name)
-        setattr(bar, name, total((getattr(bar, name), number and 0 if moment.reused else number)))
+        number = getattr(event, name)
+        setattr(bar, name, total((getattr(bar, name), number and 0 if event.reused else number)))
 
 
 def _recovered(strategy: str) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from operator import itemgetter
 
 from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.event_summary import EventSummary
 from coagent_langchain.server.presentation.formats import total
-from coagent_langchain.server.presentation.moments import Moment
 
 Place = tuple[int, int]  # (timestamp, seq): an entry's position in its session
 
@@ -26,18 +26,18 @@ class Prompts:
         answered: root run → the question to a human that it answers; it continues that question's prompt.
     """
 
-    def __init__(self, asks: Iterable[Moment], answered: Mapping[str, Bar]) -> None:
+    def __init__(self, asks: Iterable[EventSummary], answered: Mapping[str, Bar]) -> None:
         self._opened: dict[int, list[tuple[Place, Bar]]] = defaultdict(list)  # by number, in chronological order
         self._of_root: dict[tuple[int, str], Bar] = {}
         self._answered = answered
         starts = []
-        for moment in asks:
-            if moment.type == "session_start":
-                starts.append(moment)  # it comes before the prompt that it belongs to
+        for event in asks:
+            if event.type == "session_start":
+                starts.append(event)  # it comes before the prompt that it belongs to
             else:
-                self._ask(moment)
-        for moment in starts:
-            self._start(moment)
+                self._ask(event)
+        for event in starts:
+            self._start(event)
 
     def all(self) -> list[tuple[Place, Bar]]:
         """Every prompt, with the place of the entry that opened it."""
@@ -60,28 +60,28 @@ class Prompts:
                 self._of_root[root] = found
         return found
 
-    def _ask(self, moment: Moment) -> None:
-        root, place = (moment.prompt, moment.root), (moment.at, moment.seq)
+    def _ask(self, event: EventSummary) -> None:
+        root, place = (event.prompt, event.root), (event.at, event.seq)
         bar = self._of_root.get(root)
         if bar is None:
-            bar = self._open(moment.prompt, place)
-            if moment.root:
+            bar = self._open(event.prompt, place)
+            if event.root:
                 self._of_root[root] = bar
         insort(bar.events, place)
-        bar.cost = total((bar.cost, moment.cost))
-        bar.start, bar.last = min(bar.start, moment.at), max(bar.last, moment.at)
-        bar.label = moment.note or bar.label
+        bar.cost = total((bar.cost, event.cost))
+        bar.start, bar.last = min(bar.start, event.at), max(bar.last, event.at)
+        bar.label = event.note or bar.label
 
-    def _start(self, moment: Moment) -> None:
-        number, place = moment.prompt, (moment.at, moment.seq)
-        bar = self._of_root.get((number, moment.root))
+    def _start(self, event: EventSummary) -> None:
+        number, place = event.prompt, (event.at, event.seq)
+        bar = self._of_root.get((number, event.root))
         if bar is None:
             opened = self._opened[number]
             later = bisect_left(opened, place, key=itemgetter(0))
             bar = opened[later][1] if later < len(opened) else self._at(number, place)
         insort(bar.events, place)  # without extending the prompt's time span
-        bar.cost = total((bar.cost, moment.cost))
-        bar.label = bar.label or moment.note
+        bar.cost = total((bar.cost, event.cost))
+        bar.label = bar.label or event.note
 
     def _at(self, number: int, place: Place) -> Bar:
         if not (opened := self._opened[number]):

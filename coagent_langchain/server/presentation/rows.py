@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from coagent_langchain.server.presentation.bars import STOPPED, Bar, in_rows
-from coagent_langchain.server.presentation.moments import CUT_OFF, IN_PLACE
+from coagent_langchain.server.presentation.event_summary import CUT_OFF, IN_PLACE
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.texts import counted
 

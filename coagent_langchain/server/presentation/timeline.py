@@ -1,4 +1,4 @@
-"""Arrange bars into a tree by prompt and turn: a pure function from moments to a `Timeline`."""
+"""Arrange bars into a tree by prompt and turn: a pure function from events to a `Timeline`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import pairwise
 from operator import itemgetter
 
 from coagent_langchain.server.presentation.bars import STOPPED, Bar, any_failed, below
-from coagent_langchain.server.presentation.moments import Moment
+from coagent_langchain.server.presentation.event_summary import EventSummary
 from coagent_langchain.server.presentation.pairing import Pairing
 from coagent_langchain.server.presentation.prompts import Place, Prompts
 
@@ -39,15 +39,15 @@ class Timeline:
         return next((bar for bar in below(self.roots) if any(number == seq for _, number in bar.events)), None)
 
 
-def build(moments: Iterable[Moment]) -> Timeline:
+def build(events: Iterable[EventSummary]) -> Timeline:
     """Pair the entries of one session, given in chronological order, into bars, and arrange the bars into a tree."""
     pairing = Pairing()
     times, seqs, types = array("q"), array("q"), list[str]()
-    for moment in moments:
-        pairing.add(moment)
-        times.append(moment.at)
-        seqs.append(moment.seq)
-        types.append(sys.intern(moment.type))
+    for event in events:
+        pairing.add(event)
+        times.append(event.at)
+        seqs.append(event.seq)
+        types.append(sys.intern(event.type))
     prompts = Prompts(pairing.asks, pairing.answered)
     parents = _hang(pairing, prompts)
     ends = [(end.events[0], end) for end in pairing.ends]

@@ -9,10 +9,10 @@ import orjson
 
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.entries import METADATA, message_of, placeholder
+from coagent_langchain.server.presentation.event_summary import summarize
 from coagent_langchain.server.presentation.formats import visible
 from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.jsonview import pretty
-from coagent_langchain.server.presentation.moments import shorten
 from coagent_langchain.server.presentation.sent import sent
 from coagent_langchain.server.presentation.values import Value, mapping, text
 from coagent_langchain.server.store import Session
@@ -45,15 +45,15 @@ def opening(session: Session) -> str:
 def section(body: bytes) -> str:
     """One entry: heading, facts, then its texts as code blocks."""
     fields = orjson.loads(body)
-    moment = shorten(0, fields)
-    facts = [formats.iso(moment.at), f"prompt {moment.prompt}, turn {moment.turn}"]
-    if moment.ms is not None:
-        facts.append(formats.duration(moment.ms))
-    if moment.input or moment.output:
-        facts.append(f"{formats.count(moment.input)} → {formats.count(moment.output)} tokens")
+    summary = summarize(0, fields)
+    facts = [formats.iso(summary.at), f"prompt {summary.prompt}, turn {summary.turn}"]
+    if summary.ms is not None:
+        facts.append(formats.duration(summary.ms))
+    if summary.input or summary.output:
+        facts.append(f"{formats.count(summary.input)} → {formats.count(summary.output)} tokens")
     # the metadata that these come from is left out
-    facts += filter(None, map(_plain, (moment.outcome, placeholder(fields))))
-    made = [f"\n## {visible(moment.type)} {_plain(moment.name)}\n\n{', '.join(facts)}\n"]
+    facts += filter(None, map(_plain, (summary.outcome, placeholder(fields))))
+    made = [f"\n## {visible(summary.type)} {_plain(summary.name)}\n\n{', '.join(facts)}\n"]
     prompt = text(fields.get("prompt"))
     if prompt and not fields.get("llm_call"):  # a model call has it among its messages
         made.append(_block("Prompt", prompt))

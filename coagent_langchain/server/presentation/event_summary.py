@@ -44,7 +44,7 @@ _EARLY_ENDS = frozenset({
 
 
 @dataclass(slots=True)
-class Moment:
+class EventSummary:
     """A summary of one entry.
 
     Attributes:
@@ -93,16 +93,16 @@ class Moment:
     attempt: int = 0
 
 
-def read(seq: int, body: bytes) -> Moment:
+def summarize_json(seq: int, body: bytes) -> EventSummary:
     """Summarize a stored entry."""
-    return shorten(seq, orjson.loads(body))
+    return summarize(seq, orjson.loads(body))
 
 
-def shorten(seq: int, entry: JsonObject) -> Moment:
+def summarize(seq: int, entry: JsonObject) -> EventSummary:
     """Summarize an entry; fields of a wrong type count as absent."""
     meta = mapping(entry.get("meta"))
     trace, framework = mapping(meta.get("trace")), mapping(meta.get("framework"))
-    made = Moment(
+    summary = EventSummary(
         seq, at=whole(entry.get("timestamp")), type=text(entry.get("event_type")),
         prompt=whole(entry.get("prompt_number")), turn=whole(entry.get("turn_number")),
         event_id=text(entry.get("event_id")), run=text(trace.get("run_id")),
@@ -111,61 +111,61 @@ def shorten(seq: int, entry: JsonObject) -> Moment:
         name=text(trace.get("name")), who=text(framework.get("node")) or text(framework.get("agent")),
         outcome=text(meta.get("outcome")), cost=_cost(entry), attempt=whole(meta.get("attempt")),
     )  # fmt: skip
-    _READERS.get(made.type, _other)(made, entry, meta)
-    made.name, made.who = visible(made.name[:MAX_NAME]), visible(made.who[:MAX_NAME])
-    made.outcome = preview(made.outcome, MAX_NAME)
-    return made
+    _READERS.get(summary.type, _other)(summary, entry, meta)
+    summary.name, summary.who = visible(summary.name[:MAX_NAME]), visible(summary.who[:MAX_NAME])
+    summary.outcome = preview(summary.outcome, MAX_NAME)
+    return summary
 
 
-def _llm_call(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
-    made.model = text(meta.get("model"))
-    made.name = made.model or made.name or "model"
-    made.who = text(mapping(entry.get("llm_call")).get("issuer")) or made.who
+def _llm_call(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
+    summary.model = text(meta.get("model"))
+    summary.name = summary.model or summary.name or "model"
+    summary.who = text(mapping(entry.get("llm_call")).get("issuer")) or summary.who
     if source := text(meta.get("source")):
-        made.who = f"{made.who} ({source})".strip()
-    made.note = preview(in_words(text(entry.get("prompt")))) or withheld(meta)
+        summary.who = f"{summary.who} ({source})".strip()
+    summary.note = preview(in_words(text(entry.get("prompt")))) or withheld(meta)
 
 
-def _llm_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
+def _llm_response(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
     answer = mapping(entry.get("llm_response"))
-    made.model = text(meta.get("model"))
-    made.name = made.model or made.name
-    made.ms = _known(answer.get("execution_time_ms"))
-    _use(made, entry, meta)
+    summary.model = text(meta.get("model"))
+    summary.name = summary.model or summary.name
+    summary.ms = _known(answer.get("execution_time_ms"))
+    _use(summary, entry, meta)
     if meta.get("cached") is True:
-        made.reused, made.outcome = True, made.outcome or FROM_CACHE
+        summary.reused, summary.outcome = True, summary.outcome or FROM_CACHE
     said = (requested_tools(answer.get("tool_calls")), preview(text(answer.get("response"))))
-    made.note = " · ".join(part for part in said if part) or placeholder(entry)
-    made.failed = "error" if made.outcome == "error" else ""
+    summary.note = " · ".join(part for part in said if part) or placeholder(entry)
+    summary.failed = "error" if summary.outcome == "error" else ""
     if text(meta.get("finish_reason")).lower() in _EARLY_ENDS:
-        made.outcome = made.outcome or CUT_OFF
+        summary.outcome = summary.outcome or CUT_OFF
 
 
-def _use(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
+def _use(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
     """Read the tokens of a model's answer, or of its beginning if the call failed."""
     answer, usage = mapping(entry.get("llm_response")), mapping(meta.get("usage"))
-    made.input, made.output = _known(answer.get("input_tokens")), _known(answer.get("output_tokens"))
-    made.cached = _known(mapping(usage.get("input_token_details")).get("cache_read"))
+    summary.input, summary.output = _known(answer.get("input_tokens")), _known(answer.get("output_tokens"))
+    summary.cached = _known(mapping(usage.get("input_token_details")).get("cache_read"))
 
 
-def _tool_call(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
+def _tool_call(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
     call = mapping(entry.get("tool_call"))
-    made.name = text(call.get("tool_name")) or made.name or "tool"
-    made.key = text(meta.get("tool_call_id"))
-    made.note = arguments(call.get("parameters"))
-    made.outcome = text(meta.get("kind"))
+    summary.name = text(call.get("tool_name")) or summary.name or "tool"
+    summary.key = text(meta.get("tool_call_id"))
+    summary.note = arguments(call.get("parameters"))
+    summary.outcome = text(meta.get("kind"))
 
 
-def _tool_response(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
+def _tool_response(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
     answer = mapping(entry.get("tool_response"))
-    made.name = text(answer.get("tool_name")) or made.name
-    made.key = text(meta.get("tool_call_id"))
-    made.ms = _known(answer.get("execution_time_ms"))
+    summary.name = text(answer.get("tool_name")) or summary.name
+    summary.key = text(meta.get("tool_call_id"))
+    summary.ms = _known(answer.get("execution_time_ms"))
     why = preview(text(answer.get("error_message")))
-    if answer.get("success") is False and made.outcome != NOT_RUN:
-        made.failed, made.error = why or "failed", text(meta.get("error_id"))
+    if answer.get("success") is False and summary.outcome != NOT_RUN:
+        summary.failed, summary.error = why or "failed", text(meta.get("error_id"))
     found = _found(answer.get("result")) if meta.get("kind") == "retriever" else ""
-    made.note = made.failed or why or found or _result(answer.get("result"))
+    summary.note = summary.failed or why or found or _result(answer.get("result"))
 
 
 def _found(result: Any) -> str:
@@ -183,74 +183,74 @@ def _result(result: Any) -> str:
     return preview(joined(output)) or brief(output)
 
 
-def _component(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
+def _component(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
     target = mapping(entry.get("target_component"))
-    made.name = text(target.get("name")) or made.name or text(target.get("id")) or "component"
-    made.who = text(target.get("component_type"))
-    made.ms = _known(meta.get("execution_time_ms"))
-    made.failed = "error" if made.outcome == "error" else ""
+    summary.name = text(target.get("name")) or summary.name or text(target.get("id")) or "component"
+    summary.who = text(target.get("component_type"))
+    summary.ms = _known(meta.get("execution_time_ms"))
+    summary.failed = "error" if summary.outcome == "error" else ""
     words = preview(" · ".join(filter(None, own_words(entry))))
-    made.speaks = bool(words)
+    summary.speaks = bool(words)
     changed = {name: value for name, value in mapping(entry.get("output_data")).items() if name != "messages"}
-    made.note = " · ".join(filter(None, (words, arguments(changed))))
+    summary.note = " · ".join(filter(None, (words, arguments(changed))))
 
 
-def _error(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
+def _error(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
     info = mapping(entry.get("error_info"))
     kind, message = text(info.get("error_type")), text(info.get("error_message"))
-    made.key = text(info.get("error_id"))
-    made.name = kind or "Error"
-    made.ms = _known(meta.get("execution_time_ms"))
-    _use(made, entry, meta)
-    made.failed = made.note = preview(": ".join(dict.fromkeys(filter(None, (kind, message)))) or "error")
+    summary.key = text(info.get("error_id"))
+    summary.name = kind or "Error"
+    summary.ms = _known(meta.get("execution_time_ms"))
+    _use(summary, entry, meta)
+    summary.failed = summary.note = preview(": ".join(dict.fromkeys(filter(None, (kind, message)))) or "error")
 
 
-def _recovery(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
+def _recovery(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
     info = mapping(entry.get("error_info"))
-    made.key = text(info.get("error_id"))
-    made.outcome = preview(text(info.get("recovery_strategy")), 40)
-    made.name = "Recovery"
-    made.failed = "recovery failed" if info.get("recovery_successful") is False else ""
-    made.note = made.outcome
+    summary.key = text(info.get("error_id"))
+    summary.outcome = preview(text(info.get("recovery_strategy")), 40)
+    summary.name = "Recovery"
+    summary.failed = "recovery failed" if info.get("recovery_successful") is False else ""
+    summary.note = summary.outcome
 
 
-def _oversight(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
+def _oversight(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
     given = mapping(entry.get("input_data"))
-    made.key = text(given.get("interrupt_id"))
-    made.outcome = text(meta.get("status"))
-    made.name = "Human"
+    summary.key = text(given.get("interrupt_id"))
+    summary.outcome = text(meta.get("status"))
+    summary.name = "Human"
     if "value" in given:
-        made.note = preview(question_or_answer(made.outcome, given["value"])) or brief(given["value"])
+        summary.note = preview(question_or_answer(summary.outcome, given["value"])) or brief(given["value"])
     else:
-        made.note = _rest(entry | {"input_data": {name: given[name] for name in given if name != "interrupt_id"}})
+        summary.note = _rest(entry | {"input_data": {name: given[name] for name in given if name != "interrupt_id"}})
 
 
-def _prompt(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
-    made.note = preview(in_words(prompt_of(Value(entry)).text)) or withheld(meta)
+def _prompt(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
+    summary.note = preview(in_words(prompt_of(Value(entry)).text)) or withheld(meta)
 
 
-def _session_end(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
-    made.outcome = text(meta.get("status")) or "completed"
-    made.name = "Session end"
-    made.ms = _known(meta.get("elapsed_time_ms"))
-    made.note = preview(text(mapping(entry.get("output_data")).get("response")))
+def _session_end(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
+    summary.outcome = text(meta.get("status")) or "completed"
+    summary.name = "Session end"
+    summary.ms = _known(meta.get("elapsed_time_ms"))
+    summary.note = preview(text(mapping(entry.get("output_data")).get("response")))
 
 
-def _other(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
+def _other(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
     target = visible(text(mapping(entry.get("target_component")).get("name"))[:MAX_NAME])
     message = message_of(Value(entry)).text
-    made.who = made.who or text(meta.get("logger"))
-    made.name = made.type.replace("_", " ").capitalize()
-    said = "" if target and made.type == "routing" else preview(message) or _rest(entry)
-    made.note = " · ".join(part for part in (target, said) if part)
+    summary.who = summary.who or text(meta.get("logger"))
+    summary.name = summary.type.replace("_", " ").capitalize()
+    said = "" if target and summary.type == "routing" else preview(message) or _rest(entry)
+    summary.note = " · ".join(part for part in (target, said) if part)
 
 
-def _test_result(made: Moment, entry: JsonObject, meta: JsonObject) -> None:
-    _other(made, entry, meta)
-    made.failed = "failed" if mapping(entry.get("test_result")).get("status") == "failed" else ""
+def _test_result(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
+    _other(summary, entry, meta)
+    summary.failed = "failed" if mapping(entry.get("test_result")).get("status") == "failed" else ""
 
 
-_READERS: dict[str, Callable[[Moment, JsonObject, JsonObject], None]] = {
+_READERS: dict[str, Callable[[EventSummary, JsonObject, JsonObject], None]] = {
     "llm_call": _llm_call,
     "llm_response": _llm_response,
     "tool_call": _tool_call,

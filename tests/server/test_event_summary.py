@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from coagent_langchain.server.presentation.moments import Moment, shorten
+from coagent_langchain.server.presentation.event_summary import EventSummary, summarize
 from tests.server.drawing import drawn, timeline
 from tests.server.samples import entry
 from tests.server.story import Story
 
 
-def moment(event_type: str, **fields: Any) -> Moment:
+def summary_of(event_type: str, **fields: Any) -> EventSummary:
     """The summary of one entry with these fields."""
-    return shorten(1, entry(event_type, **fields))
+    return summarize(1, entry(event_type, **fields))
 
 
 @pytest.mark.parametrize(("event_type", "fields", "who"), [
@@ -26,7 +26,7 @@ def moment(event_type: str, **fields: Any) -> Moment:
 ])  # fmt: skip
 def test_event_is_that_of_its_issuer_or_else_of_its_node(event_type: str, fields: dict[str, Any], who: str) -> None:
     """Or of its agent, if the client names no node; a log record's is that of its logger."""
-    assert moment(event_type, **fields).who == who
+    assert summary_of(event_type, **fields).who == who
 
 
 @pytest.mark.parametrize(("event_type", "fields", "name"), [
@@ -39,7 +39,7 @@ def test_event_has_its_own_name_or_else_that_of_its_run_or_kind(
     event_type: str, fields: dict[str, Any], name: str
 ) -> None:
     """Clients name what they know."""
-    assert moment(event_type, **fields).name == name
+    assert summary_of(event_type, **fields).name == name
 
 
 @pytest.mark.parametrize(("event_type", "fields", "failed"), [
@@ -56,14 +56,14 @@ def test_event_has_its_own_name_or_else_that_of_its_run_or_kind(
 ])  # fmt: skip
 def test_what_failed_says_why(event_type: str, fields: dict[str, Any], failed: str) -> None:
     """The row is marked, and the reason is a column of the export; a call that was stopped has not failed."""
-    assert moment(event_type, **fields).failed == failed
+    assert summary_of(event_type, **fields).failed == failed
 
 
 def test_long_name_is_cut() -> None:
     """A row and a cell of the export have no more than its beginning."""
     long = "x" * 10_000
-    node = moment("component_exit", target_component={"name": long, "component_type": long})
-    other = moment("routing", target_component={"name": long})
+    node = summary_of("component_exit", target_component={"name": long, "component_type": long})
+    other = summary_of("routing", target_component={"name": long})
 
     assert (node.name, node.who, other.note) == ("x" * 120,) * 3
 
@@ -77,7 +77,7 @@ def test_long_name_is_cut() -> None:
 ])  # fmt: skip
 def test_log_event_of_any_client_says_what_it_is_about(fields: dict[str, Any], note: str) -> None:
     """The format does not define where its words are; the metadata's other fields are in the details."""
-    assert moment("warning", **fields).note == note
+    assert summary_of("warning", **fields).note == note
 
 
 def test_retriever_is_told_from_a_tool() -> None:
@@ -115,4 +115,4 @@ def test_outcome_is_one_line_of_visible_characters(event_type: str) -> None:
     """A terminal that shows it obeys none of its control characters."""
     odd = "done\x1b[2J\nfor \u202egood"
 
-    assert moment(event_type, meta={"status": odd, "outcome": odd}).outcome == "done␛[2J for ⟨U+202E⟩good"
+    assert summary_of(event_type, meta={"status": odd, "outcome": odd}).outcome == "done␛[2J for ⟨U+202E⟩good"
