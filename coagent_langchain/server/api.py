@@ -16,8 +16,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server import filters, openapi, validation
-from coagent_langchain.server.answers import answer, blocks, failure
 from coagent_langchain.server.lookups import number_in, store_of
+from coagent_langchain.server.responses import blocks, error_response, json_response
 from coagent_langchain.server.store import ALL, Store, Summary, every_entry
 from coagent_langchain.texts import counted
 
@@ -34,9 +34,9 @@ async def post_logs(request: Request) -> Response:
     if batch.entries:
         await asyncio.wrap_future(store.append(batch.entries))
     if batch.faults:
-        return failure(_describe(batch), 400, errors=batch.faults)
+        return error_response(_describe(batch), 400, errors=batch.faults)
     stored = "Log entry" if batch.single else "All log entries"
-    return answer({"success": True, "message": f"{stored} stored successfully"})
+    return json_response({"success": True, "message": f"{stored} stored successfully"})
 
 
 def _describe(batch: validation.Batch) -> str:
@@ -104,9 +104,9 @@ def _unpack(unpacker: Any, chunk: bytes, room: int) -> bytes:
 def get_runs(request: Request) -> Response:
     """All session ids, or with `?summarize=1` a summary of each, or of the `newest` ones."""
     if request.query_params.get("summarize", "0") in ("0", "false", ""):
-        return answer(store_of(request).session_ids())
+        return json_response(store_of(request).session_ids())
     newest = number_in(request.query_params, "newest") or ALL
-    return answer([_summary(each) for each in store_of(request).summaries(newest)])
+    return json_response([_summary(each) for each in store_of(request).summaries(newest)])
 
 
 def _summary(each: Summary) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _filtered(store: Store, session_id: str, expression: str) -> bytes:
 
 async def document(request: Request) -> Response:
     """This API as an OpenAPI document."""
-    return answer(openapi.document())
+    return json_response(openapi.document())
 
 
 routes: list[BaseRoute] = [

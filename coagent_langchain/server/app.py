@@ -11,10 +11,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from coagent_langchain.server import api, views
-from coagent_langchain.server.answers import failure
 from coagent_langchain.server.intake import Intake
 from coagent_langchain.server.notices import Notices
 from coagent_langchain.server.pages import for_a_person, render
+from coagent_langchain.server.responses import error_response
 from coagent_langchain.server.security import Security
 from coagent_langchain.server.store import Store, Unavailable
 from coagent_langchain.server.timelines import Timelines
@@ -57,10 +57,10 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 def _failed(request: Request, message: str, status: int, headers: dict[str, str]) -> Response:
     """Report a failure: as a page if the request comes from a person's browser, otherwise as JSON."""
     if request.url.path.startswith("/api/") or not for_a_person(request.method, request.headers):
-        return failure(message, status, headers)
+        return error_response(message, status, headers)
     return render("failed.html", status, headers, problem=HTTPStatus(status).phrase.capitalize(), message=message)
 
 
 async def _left(request: Request, error: Exception) -> Response:
     """Handle a client that disconnected during its request, such as a killed program: not an error of the server."""
-    return failure("the request breaks off", 400)
+    return error_response("the request breaks off", 400)

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.server.answers import blocks
 from coagent_langchain.server.jsontext import on_one_line
 from coagent_langchain.server.lookups import session_of, store_of
 from coagent_langchain.server.presentation import formats, transcript
 from coagent_langchain.server.presentation.event_summary import summarize_json
+from coagent_langchain.server.responses import blocks
 from coagent_langchain.server.store import Session, every_entry
 
 COLUMNS = ("time", "event_type", "prompt_number", "turn_number", "name", "content", "error", "outcome",

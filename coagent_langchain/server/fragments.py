@@ -13,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.server.answers import answer
 from coagent_langchain.server.lookups import number_in, session_of, store_of, view_of
 from coagent_langchain.server.pages import render
 from coagent_langchain.server.presentation import charts, contents, transcript
@@ -24,6 +23,7 @@ from coagent_langchain.server.presentation.formats import count, visible
 from coagent_langchain.server.presentation.jsonview import pretty, shown
 from coagent_langchain.server.presentation.rows import rows
 from coagent_langchain.server.presentation.values import Value
+from coagent_langchain.server.responses import json_response
 from coagent_langchain.server.store import Cursor, Entry, Store, entry_at
 from coagent_langchain.server.timelines import View
 from coagent_langchain.wire import JsonObject, now_ms
@@ -44,7 +44,7 @@ def timeline(request: Request) -> Response:
     """The rows of the tree (`rows.rows`), with the times that they are relative to."""
     view = view_of(request)
     t0 = view.session.first_ms
-    return answer({"t0": t0, "now": now_ms() - t0 if view.session.status == "running" else None,
+    return json_response({"t0": t0, "now": now_ms() - t0 if view.session.status == "running" else None,
                   "rows": rows(view.timeline, t0), "entries": len(view.timeline.times)})  # fmt: skip
 
 
@@ -123,7 +123,7 @@ def events(request: Request) -> Response:
     limit = min(number_in(request.query_params, "limit", 200), MAX_PAGE)
     page = [_event_row(entry) for entry in _entries(request, view, places[offset : offset + limit])]
     types = [(name, f"{visible(name)} ({count(number)})") for name, number in sorted(view.session.types.items())]
-    return answer({"total": len(places), "t0": view.session.first_ms, "rows": page, "types": types})
+    return json_response({"total": len(places), "t0": view.session.first_ms, "rows": page, "types": types})
 
 
 def _entries(request: Request, view: View, places: Sequence[int]) -> Iterator[Entry]:
@@ -162,14 +162,14 @@ def place(request: Request) -> Response:
     """The place of an event in the table of all events."""
     entry = chosen(request)[0]
     try:
-        return answer({"place": view_of(request).timeline.seqs.index(entry.seq)})
+        return json_response({"place": view_of(request).timeline.seqs.index(entry.seq)})
     except ValueError:  # a second copy of an event, or deleted in between
         raise HTTPException(404, "There is no such event.") from None
 
 
 def find(request: Request) -> Response:
     """The seq of every event of the session that contains all words of `q`."""
-    return answer({"seqs": [str(seq) for seq in _hits(request)]})
+    return json_response({"seqs": [str(seq) for seq in _hits(request)]})
 
 
 def _hits(request: Request) -> list[int]:

@@ -13,8 +13,8 @@ from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coagent_langchain.server.answers import failure
 from coagent_langchain.server.pages import for_a_person, render
+from coagent_langchain.server.responses import error_response
 
 OPEN = ("/static/viewer.css", "/static/icon.svg")  # needed by the page that asks for the token; not secret
 _OWN = re.compile(r"/(?![/\\])[!-~]*")  # a path on this server: to a browser, `//x` and `/\x` name another host
@@ -73,17 +73,17 @@ class Security:
             await (refusal or self._app)(scope, receive, send_with_headers)
         except asyncio.CancelledError:  # the server is stopping and no longer waits for a hanging database
             if not answered:
-                answer = failure("the server is shutting down", 503, {"Retry-After": "1"})
+                answer = error_response("the server is shutting down", 503, {"Retry-After": "1"})
                 await answer(scope, receive, send_with_headers)
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
         if self._hosts and _host(headers)[0] not in self._hosts:
-            return failure(_MISDIRECTED, 421)  # not 400: the entries are valid, and the client keeps them
+            return error_response(_MISDIRECTED, 421)  # not 400: the entries are valid, and the client keeps them
         reads = scope["method"] in ("GET", "HEAD")
         if not _same_origin(headers) and not (reads and _shown(headers)):
-            return failure(f"pages of another origin may not {'read' if reads else 'write'} here", 403)
+            return error_response(f"pages of another origin may not {'read' if reads else 'write'} here", 403)
         if scope["method"] == "POST" and not _is_json(headers):
-            return failure("Content-Type must be application/json", 415)
+            return error_response("Content-Type must be application/json", 415)
         return self._identify(scope, headers) if self._token else None
 
     def _identify(self, scope: Scope, headers: Headers) -> Response | None:
@@ -105,7 +105,7 @@ class Security:
         challenge = {"WWW-Authenticate": "Bearer"}
         if for_a_person(scope["method"], headers):
             return render("locked.html", 401, challenge, problem=problem.capitalize(), asked=asked)
-        return failure(f"{problem}: Authorization: Bearer <token>", 401, challenge)
+        return error_response(f"{problem}: Authorization: Bearer <token>", 401, challenge)
 
     def _opens(self, path: str, tickets: list[str], tokens: list[str]) -> bool:
         """Whether an address logs a browser in: with a single-use ticket, or at `/` with the token itself."""

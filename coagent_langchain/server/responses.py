@@ -11,14 +11,14 @@ from starlette.responses import Response
 BLOCK = 256_000  # bytes of a long response that are sent together: each block costs a thread switch
 
 
-def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON response."""
     return Response(orjson.dumps(content), status, headers, "application/json")
 
 
-def failure(message: str, status: int, headers: dict[str, str] | None = None, **more: Any) -> Response:
+def error_response(message: str, status: int, headers: dict[str, str] | None = None, **more: Any) -> Response:
     """The response to a failed request: `{"success": false, "message": ...}` and the fields of `more`."""
-    return answer({"success": False, "message": message, **more}, status, headers)
+    return json_response({"success": False, "message": message, **more}, status, headers)
 
 
 def blocks(parts: Iterable[bytes]) -> Iterator[bytes]:
