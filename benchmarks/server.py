@@ -28,7 +28,7 @@ from typing import Any
 import orjson
 import psutil
 
-from coagent_langchain.server.store.index import BLOCK
+from coagent_langchain.server.store.sqlite_index import BLOCK
 
 PER_SESSION = 50  # events
 SIDE_BY_SIDE = 8  # sessions that send at the same time

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from coagent_langchain.server.running import Running as Running
     from coagent_langchain.server.store import Store
     from coagent_langchain.server.store.clickhouse import ClickHouseStore
-    from coagent_langchain.server.store.pruning import StoreFile
+    from coagent_langchain.server.store.sqlite_pruning import StoreFile
 
 __all__ = ["launch", "open_beside", "open_store"]
 
@@ -72,7 +72,7 @@ def open_beside(address: str) -> ClickHouseStore | StoreFile:
     """
     if _is_clickhouse(address):
         return _clickhouse_store(address, make=False)
-    from coagent_langchain.server.store.pruning import StoreFile
+    from coagent_langchain.server.store.sqlite_pruning import StoreFile
 
     return StoreFile(_sqlite_path(address))
 

@@ -12,8 +12,8 @@ import pytest
 from coagent_langchain import server
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store
-from coagent_langchain.server.store.pruning import StoreFile
 from coagent_langchain.server.store.sqlite import SqliteStore
+from coagent_langchain.server.store.sqlite_pruning import StoreFile
 from tests.server import sessions
 from tests.server.pages import log
 

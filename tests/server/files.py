@@ -9,7 +9,7 @@ from pathlib import Path
 
 from coagent_langchain import server
 from coagent_langchain.server.store import Store
-from coagent_langchain.server.store.database import PAGE_SIZE, connect
+from coagent_langchain.server.store.sqlite_file import PAGE_SIZE, connect
 from coagent_langchain.server.store.sqlite import SqliteStore
 from tests.waiting import until
 

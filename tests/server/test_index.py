@@ -12,8 +12,9 @@ import requests
 
 from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import index, text
-from coagent_langchain.server.store.database import PAGE_SIZE, connect, transaction
+from coagent_langchain.server.store import sqlite_index as index
+from coagent_langchain.server.store import text
+from coagent_langchain.server.store.sqlite_file import PAGE_SIZE, connect, transaction
 from coagent_langchain.server.store.text import Terms
 from tests.disk import largest_file
 from tests.server.files import damage, opened, until_indexed

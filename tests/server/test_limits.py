@@ -16,7 +16,7 @@ from coagent_langchain import server
 from coagent_langchain.server import api, fragments, intake, timelines
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import Store, database
+from coagent_langchain.server.store import Store, sqlite_file
 from coagent_langchain.server.store.connection_pool import ConnectionPool
 from coagent_langchain.server.store.sqlite import SqliteStore
 from tests.server.samples import entry, put
@@ -157,11 +157,11 @@ store.close()
 
 def test_connections_that_read_are_used_again(tmp_path: Path) -> None:
     """Sequential readers share one connection, and closing leaves none open."""
-    database.make_private(path := tmp_path / "file.db")
+    sqlite_file.make_private(path := tmp_path / "file.db")
     opened: list[sqlite3.Connection] = []
 
     def connect() -> sqlite3.Connection:
-        opened.append(database.connect(path))
+        opened.append(sqlite_file.connect(path))
         return opened[-1]
 
     kept = ConnectionPool(connect)

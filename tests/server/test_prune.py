@@ -19,10 +19,11 @@ from coagent_langchain import server
 from coagent_langchain.cli import main, prune
 from coagent_langchain.cli.text import local_time
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import Pruned, index
-from coagent_langchain.server.store.database import connect
-from coagent_langchain.server.store.pruning import AT_ONCE, MOST, StoreFile
-from coagent_langchain.server.store.schema import MIGRATIONS
+from coagent_langchain.server.store import Pruned
+from coagent_langchain.server.store import sqlite_index as index
+from coagent_langchain.server.store.sqlite_file import connect
+from coagent_langchain.server.store.sqlite_pruning import AT_ONCE, MOST, StoreFile
+from coagent_langchain.server.store.sqlite_schema import MIGRATIONS
 from tests.disk import largest_file
 from tests.server.files import make_first_version, opened, until_indexed
 from tests.server.samples import T0, entry, holding, put

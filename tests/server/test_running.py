@@ -20,7 +20,7 @@ import requests
 from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import Store
-from coagent_langchain.server.store.database import connect, transaction
+from coagent_langchain.server.store.sqlite_file import connect, transaction
 from tests.server.files import opened
 from tests.server.samples import entry, event_ids, put
 from tests.waiting import until

@@ -21,7 +21,7 @@ from coagent_langchain.cli.store import default_store, make_own_folder
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server import notices
 from coagent_langchain.server.store import Unavailable
-from coagent_langchain.server.store.database import MAX_WAL, connect, transaction
+from coagent_langchain.server.store.sqlite_file import MAX_WAL, connect, transaction
 from tests.disk import largest_file
 from tests.server.files import damage, make_first_version, mode, opened
 from tests.server.samples import entry, event_ids, holding, put

@@ -26,12 +26,19 @@ from coagent_langchain.server.store import (
     Session,
     Store,
     Summary,
-    index,
-    sessions,
+)
+from coagent_langchain.server.store import (
+    sqlite_index as index,
+)
+from coagent_langchain.server.store import (
+    sqlite_sessions as sessions,
 )
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.connection_pool import ConnectionPool
-from coagent_langchain.server.store.database import (
+from coagent_langchain.server.store.expressions import sorted_by, totals
+from coagent_langchain.server.store.query import Page, Query
+from coagent_langchain.server.store.rollup import roll_up
+from coagent_langchain.server.store.sqlite_file import (
     CHECKPOINT,
     Lock,
     OpenFile,
@@ -41,10 +48,7 @@ from coagent_langchain.server.store.database import (
     make_private,
     transaction,
 )
-from coagent_langchain.server.store.expressions import sorted_by, totals
-from coagent_langchain.server.store.query import Page, Query
-from coagent_langchain.server.store.rollup import roll_up
-from coagent_langchain.server.store.schema import migrate
+from coagent_langchain.server.store.sqlite_schema import migrate
 from coagent_langchain.server.store.text import Terms, newest_sessions
 from coagent_langchain.wire import EventType
 

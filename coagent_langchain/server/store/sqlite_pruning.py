@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import Pruned, Summary, index, sessions
-from coagent_langchain.server.store.database import Lock, connect, transaction
-from coagent_langchain.server.store.schema import migrate, version_of
+from coagent_langchain.server.store import Pruned, Summary
+from coagent_langchain.server.store import sqlite_index as index
+from coagent_langchain.server.store import sqlite_sessions as sessions
+from coagent_langchain.server.store.sqlite_file import Lock, connect, transaction
+from coagent_langchain.server.store.sqlite_schema import migrate, version_of
 
 AT_ONCE = 100  # sessions per transaction, so that a server can store in between
 MOST = 2_000  # entries per transaction

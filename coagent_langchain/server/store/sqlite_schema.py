@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from coagent_langchain.server.store.database import transaction
 from coagent_langchain.server.store.rollup import COUNTERS, NEVER
+from coagent_langchain.server.store.sqlite_file import transaction
 
 STATUS = "CASE WHEN ended_ms >= 0 AND ended_ms >= active_ms THEN ended ELSE 'running' END"
 

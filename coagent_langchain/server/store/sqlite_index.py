@@ -13,7 +13,7 @@ from pathlib import Path
 
 from coagent_langchain.errors import guard, warn
 from coagent_langchain.server.store import Unavailable
-from coagent_langchain.server.store.database import closed_on_error, connect, make_private, transaction
+from coagent_langchain.server.store.sqlite_file import closed_on_error, connect, make_private, transaction
 from coagent_langchain.server.store.text import Terms, indexed
 
 BLOCK = 8  # entries that share one row of the index, which makes it smaller; a search checks each of them
