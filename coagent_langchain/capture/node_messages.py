@@ -77,7 +77,7 @@ def _is_langgraphs(message_id: Any) -> TypeGuard[str]:
 
 def _is_new(root: Root, message_id: str) -> bool:
     """Whether no run of the session has told a message yet."""
-    return root.prompt is not None and root.prompt.session_state.pending.tell(message_id)
+    return root.prompt is not None and root.prompt.session_state.pending.note_message(message_id)
 
 
 def _replaces(root: Root, message_id: Any, content: Any) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MAX_TOOL_CALLS = 1_000  # tool calls that may still get a response; that of an older one is logged in the latest turn
 MAX_ATTEMPTS = 50  # attempts at one tool call of which it is known that they failed
-MAX_TOLD = 1_000  # messages of graph nodes that are recognized when a later run returns them again
+MAX_LOGGED = 1_000  # messages of graph nodes that are recognized when a later run returns them again
 MAX_STOPPED = 1_000  # graphs of one session that may still continue in their prompt
 MAX_QUESTIONS = 1_000  # open questions of one session; the answer to an older one refers to none
 
@@ -181,19 +181,19 @@ class Pending:
         self.tool_calls = ToolCalls()
         self.questions: dict[str, Question] = {}
         self.stopped: dict[Any, Stop] = {}
-        self._told: dict[str, None] = {}
+        self._logged: dict[str, None] = {}
 
     @property
     def awaited(self) -> bool:
         """Whether a human or a graph may come back to it, so that it must be kept when the session ends."""
         return bool(self.questions or self.stopped)
 
-    def tell(self, message_id: str) -> bool:
-        """Record by its id that a message is logged; False if it already was."""
+    def note_message(self, message_id: str) -> bool:
+        """Record by its id that a message of a graph node is logged; False if it already was."""
         with _lock:
-            if message_id in self._told:
+            if message_id in self._logged:
                 return False
-            keep_latest(self._told, message_id, None, MAX_TOLD)
+            keep_latest(self._logged, message_id, None, MAX_LOGGED)
             return True
 
     def ask(self, interrupt_id: str, question: Question) -> None:
