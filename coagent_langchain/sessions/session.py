@@ -142,7 +142,7 @@ class Session(Scope):
         entry = self.entry(EventType.SESSION_END, state.present_number, 0, ended)
         if status is None or (status == "idle" and state.status in ("failed", "interrupted")):
             status = state.status
-        if state.discreet:
+        if state.hides_content:
             response = state.response = None
         entry["output_data"] = {"response": (response or state.response or status)[:MAX_RESPONSE]}
         elapsed = round((time.monotonic() - state.began) * 1000) - (now - ended)
@@ -238,7 +238,7 @@ class Session(Scope):
         self.start()
         entry = self.entry(EventType.ERROR, prompt_number or self.state.present_number, 0)
         entry["error_info"] = error_info(error, entry["event_id"], Severity.HIGH, "session")
-        if self.state.discreet:
+        if self.state.hides_content:
             entry["error_info"] |= {"error_message": type(error).__name__, "stack_trace": ""}
         self.state.totals.add_error()
         self.outlet.emit(entry)

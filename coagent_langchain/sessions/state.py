@@ -49,7 +49,7 @@ class SessionState:
         latest: the latest timestamp of its entries and of the ends of its runs.
         reported: the exceptions logged most recently, if they still live: any of them may leave the block.
         process: the id of the process that logs its end.
-        discreet: whether a handler takes part that hides more than the owner's does; `session_end` then repeats no
+        hides_content: whether a handler takes part that hides more than the owner's does; `session_end` then repeats no
             content.
     """
 
@@ -69,7 +69,7 @@ class SessionState:
         self.touched = self.began = time.monotonic()
         self.earliest = self.latest = self._start = 0
         self.reported: deque[Callable[[], BaseException | None]] = deque(maxlen=MAX_REPORTED)
-        self.discreet = False
+        self.hides_content = False
         self.process = os.getpid()
         self._prompts: dict[int, Prompt] = {}
 
@@ -131,7 +131,7 @@ class SessionState:
             return not self.blocks
 
     def _hand_to(self, owner: Session) -> None:
-        self.discreet = self.discreet or not owner.outlet.lets_pass(self.owner.outlet)
+        self.hides_content = self.hides_content or not owner.outlet.lets_pass(self.owner.outlet)
         self.owner = owner
 
     def join(self, outlet: Outlet, *, bare: bool) -> bool:
@@ -147,7 +147,7 @@ class SessionState:
             self.bare += bare
             self.status, self.touched, self.used_through = "cancelled", time.monotonic(), outlet
             if outlet is not self.owner.outlet and not self.owner.outlet.lets_pass(outlet):
-                self.discreet = True
+                self.hides_content = True
         return True
 
     def will_end(self) -> None:
