@@ -38,7 +38,7 @@ def test_flush_sends_all_of_ones_own_before_what_dead_processes_left(tmp_path: P
     deliveries: list[SpooledDelivery] = []
 
     def behave(request: Request) -> Answer:
-        until(lambda: bool(deliveries) and deliveries[0]._worker._hurry > 0)
+        until(lambda: bool(deliveries) and deliveries[0]._worker._flush_until > 0)
         return Answer()
 
     own = ids(BATCH_ENTRIES + 5)

@@ -53,7 +53,7 @@ class Worker:
         self._adopted: Adopted | None = None
         self._next_look = self._next_measurement = 0.0
         self._adopted_next = True
-        self._hurry = 0
+        self._flush_until = 0
         self._attempt = 0
         self._before_stop = 0  # entries written by then
 
@@ -97,7 +97,7 @@ class Worker:
         """Have waiting entries sent at once, and wait until the first `entries` of the spool are settled."""
         if self._spool.settled >= entries:
             return True
-        self._hurry = max(self._hurry, entries)
+        self._flush_until = max(self._flush_until, entries)
         until = time.monotonic() + timeout
         progress: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters.append(progress)
@@ -157,8 +157,8 @@ class Worker:
 
         They take turns because a busy program always has entries of its own.
         """
-        hurried = self._spool.settled < self._hurry
-        self._adopted_next = not self._adopted_next and not hurried
+        flushing = self._spool.settled < self._flush_until
+        self._adopted_next = not self._adopted_next and not flushing
         lines = bytearray()
         if self._adopted_next or not self._spool.waiting:
             lines = self._read_adopted()
@@ -188,7 +188,7 @@ class Worker:
     def _gather(self) -> None:
         """Wait for more entries, unless there is a full batch or a `flush` is waiting."""
         large = self._spool.waiting >= BATCH_ENTRIES or self._spool.waiting_bytes >= BATCH_BYTES
-        if not large and self._spool.settled >= self._hurry:
+        if not large and self._spool.settled >= self._flush_until:
             self._wait(GATHER_S)
 
     def _read_adopted(self) -> bytearray:
