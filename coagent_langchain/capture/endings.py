@@ -64,7 +64,7 @@ class Endings(RunCloser):
         if isinstance(run, Root) and inputs is not None:
             binding.take_own_inputs(run, inputs)
         outcome = self._errors.raised(run, error, partial or Answer())
-        if outcome.goes_on:
+        if outcome.is_control_flow:
             if run.repeats:
                 self._errors.called_again(run)
             self._errors.recovered(run)

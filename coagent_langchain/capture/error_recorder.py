@@ -69,7 +69,7 @@ class ErrorRecorder:
             if outcome.broke_off:  # a node's own timeout cancels it, and LangGraph runs it again
                 note_failed_node(run)
         # After its event, which a concurrent recovery may refer to. What asks a human or hands over has recovered.
-        not_recovered = () if outcome.goes_on else below
+        not_recovered = () if outcome.is_control_flow else below
         own = [] if outcome.stopped or beside is not None else [passed or Failure(reference(error), error_id, run)]
         self.pass_on(run, [*not_recovered, *own])
         return outcome

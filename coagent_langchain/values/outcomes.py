@@ -42,7 +42,7 @@ class Outcome(StrEnum):
         return self.failed or self.stopped
 
     @property
-    def goes_on(self) -> bool:
+    def is_control_flow(self) -> bool:
         """True for a run that did what the application intended: it asks a human, or hands over."""
         return self in (Outcome.INTERRUPTED, Outcome.HANDED_OVER)
 
