@@ -9,8 +9,8 @@ from pathlib import Path
 
 from coagent_langchain import server
 from coagent_langchain.server.store import Store
-from coagent_langchain.server.store.sqlite_file import PAGE_SIZE, connect
 from coagent_langchain.server.store.sqlite import SqliteStore
+from coagent_langchain.server.store.sqlite_file import PAGE_SIZE, connect
 from tests.waiting import until
 
 

@@ -19,8 +19,7 @@ from coagent_langchain import server
 from coagent_langchain.cli import main, prune
 from coagent_langchain.cli.text import local_time
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import Pruned
-from coagent_langchain.server.store import sqlite_index as index
+from coagent_langchain.server.store import Pruned, sqlite_index
 from coagent_langchain.server.store.sqlite_file import connect
 from coagent_langchain.server.store.sqlite_pruning import AT_ONCE, MOST, StoreFile
 from coagent_langchain.server.store.sqlite_schema import MIGRATIONS
@@ -57,7 +56,7 @@ def test_prune_without_a_server_leaves_no_word(address: str, tmp_path: Path) -> 
     with opened(address) as store:
         put(store, *(entry(session_id="old", at=n, prompt="zebrafinch") for n in range(60)))
         put(store, *(entry(session_id="young", timestamp=int(time.time() * 1000), prompt="sparrow") for n in range(4)))
-        until_indexed(store, 64 // index.BLOCK)
+        until_indexed(store, 64 // sqlite_index.BLOCK)
     before = sorted(file.name for file in tmp_path.iterdir() if b"zebrafinch" in file.read_bytes())
     main(["prune", "--older-than", "30d", "--store", address])
     after = [file.name for file in tmp_path.iterdir() if b"zebrafinch" in file.read_bytes()]
@@ -72,7 +71,7 @@ def test_prune_after_a_crash_leaves_no_word(tmp_path: Path) -> None:
     """A server that was killed leaves the latest words of its index in a file of their own."""
     (tmp_path / "live").mkdir()
     with opened(f"sqlite://{tmp_path}/live/coagent.db") as store:
-        put(store, *(entry(prompt="zebrafinch") for n in range(2 * index.BLOCK)))
+        put(store, *(entry(prompt="zebrafinch") for n in range(2 * sqlite_index.BLOCK)))
         until_indexed(store, 2)
         shutil.copytree(tmp_path / "live", crashed := tmp_path / "crashed")
     before = sorted(file.name for file in crashed.iterdir() if b"zebrafinch" in file.read_bytes())

@@ -26,12 +26,8 @@ from coagent_langchain.server.store import (
     Session,
     Store,
     Summary,
-)
-from coagent_langchain.server.store import (
-    sqlite_index as index,
-)
-from coagent_langchain.server.store import (
-    sqlite_sessions as sessions,
+    sqlite_index,
+    sqlite_sessions,
 )
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.connection_pool import ConnectionPool
@@ -87,9 +83,9 @@ class SqliteStore(Store):
         self._writer.execute("PRAGMA cache_size = -16000")  # 16 MB: the active pages of the unique index
         self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
         migrate(self._writer)
-        self._index = opened.enter_context(closing(index.opened(path, self.latest)))
+        self._index = opened.enter_context(closing(sqlite_index.opened(path, self.latest)))
         highest = self._writer.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0]
-        indexed = self._index.blocks * index.BLOCK
+        indexed = self._index.blocks * sqlite_index.BLOCK
         self._latest: int = max(highest, indexed)  # an indexed number is not reused
         self._pool = opened.enter_context(closing(ConnectionPool(functools.partial(self._reader, path))))
         self._commits = opened.enter_context(closing(GroupCommit(self._commit, most=COMMIT)))
@@ -122,12 +118,12 @@ class SqliteStore(Store):
 
     def _store(self, entries: list[NewEntry]) -> None:
         self._writer.execute("SAVEPOINT all_new")
-        numbers = sessions.merge(self._writer, roll_up(entry.fields for entry in entries))
+        numbers = sqlite_sessions.merge(self._writer, roll_up(entry.fields for entry in entries))
         before = self._writer.total_changes
         rows = [(seq, numbers[fields["session_id"]], fields["timestamp"], TYPE_NUMBERS[fields["event_type"]],
                  digest_of(fields["event_id"], body), body)
                 for seq, (fields, body) in enumerate(entries, self._latest + 1)]  # fmt: skip
-        sessions.insert_rows(self._writer, "INSERT INTO entries VALUES %s ON CONFLICT DO NOTHING", rows)
+        sqlite_sessions.insert_rows(self._writer, "INSERT INTO entries VALUES %s ON CONFLICT DO NOTHING", rows)
         if self._writer.total_changes - before < len(entries):
             self._store_new(entries)
 
@@ -149,25 +145,25 @@ class SqliteStore(Store):
 
     def summaries(self, newest: int = ALL) -> list[Summary]:
         with available("read"), self._pool.connection() as connection:
-            return sessions.summaries(connection, newest)
+            return sqlite_sessions.summaries(connection, newest)
 
     def sessions(self, query: Query) -> Page:
         found, cut = newest_sessions(self._holding(query))
-        where, parameters = sessions.where(query, found)
+        where, parameters = sqlite_sessions.where(query, found)
         direction = "ASC" if query.ascending else "DESC"
-        order = f"ORDER BY {sorted_by(query.sort, sessions.INPUTS)} {direction} NULLS LAST, id {direction}"
+        order = f"ORDER BY {sorted_by(query.sort, sqlite_sessions.INPUTS)} {direction} NULLS LAST, id {direction}"
         # choose the page before reading its sessions: sorting all sessions with their turns is slow
         chosen = f"SELECT id FROM sessions {where} {order} LIMIT ? OFFSET ?"
-        page = f"{sessions.SELECT} WHERE id IN ({chosen}) {order}"
+        page = f"{sqlite_sessions.SELECT} WHERE id IN ({chosen}) {order}"
         with available("read"), self._pool.connection() as connection:
             rows = connection.execute(page, (*parameters, query.limit, query.offset)).fetchall()
             total, *used = connection.execute(f"SELECT {totals(where)} FROM sessions {where}", parameters).fetchone()
-            return Page([sessions.session_of(connection, row) for row in rows], total, cut, *used)
+            return Page([sqlite_sessions.session_of(connection, row) for row in rows], total, cut, *used)
 
     def session(self, session_id: str) -> Session | None:
         with available("read"), self._pool.connection() as connection:
-            row = connection.execute(f"{sessions.SELECT} WHERE session_id = ?", (session_id,)).fetchone()
-            return sessions.session_of(connection, row) if row else None
+            row = connection.execute(f"{sqlite_sessions.SELECT} WHERE session_id = ?", (session_id,)).fetchone()
+            return sqlite_sessions.session_of(connection, row) if row else None
 
     def facets(self, kind: Literal["model", "tag"]) -> list[str]:
         sql = "SELECT value FROM facets WHERE kind = ? GROUP BY value ORDER BY count(*) DESC, value LIMIT ?"
@@ -195,7 +191,7 @@ class SqliteStore(Store):
 
     def _among(self, filters: Query) -> set[str] | None:
         """The ids of the sessions that match these filters; None if there are none."""
-        where, parameters = sessions.where(filters, [])
+        where, parameters = sqlite_sessions.where(filters, [])
         sql = f"SELECT session_id FROM sessions {where}"
         return {row[0] for row in self._all(sql, parameters)} if where else None
 
@@ -207,7 +203,7 @@ class SqliteStore(Store):
         sql = """SELECT session_id, body FROM entries JOIN sessions ON id = session
             WHERE seq >= ? AND seq < ? ORDER BY seq DESC"""
         with available("read"), self._pool.connection() as connection:
-            for where in index.ranges(connection, terms):
+            for where in sqlite_index.ranges(connection, terms):
                 for session_id, body in connection.execute(sql, where):
                     yield session_id if (among is None or session_id in among) and terms(body) else None
 

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import Pruned, Summary
-from coagent_langchain.server.store import sqlite_index as index
-from coagent_langchain.server.store import sqlite_sessions as sessions
+from coagent_langchain.server.store import Pruned, Summary, sqlite_index, sqlite_sessions
 from coagent_langchain.server.store.sqlite_file import Lock, connect, transaction
 from coagent_langchain.server.store.sqlite_schema import migrate, version_of
 
@@ -41,7 +39,7 @@ class StoreFile:
     def summaries(self) -> list[Summary]:
         """See `Store.summaries`."""
         with self._connected() as connection:
-            return sessions.summaries(connection)
+            return sqlite_sessions.summaries(connection)
 
     def prune(self, before_ms: int) -> Pruned:
         """Delete every session whose last entry is older than `before_ms`."""
@@ -50,14 +48,14 @@ class StoreFile:
     def delete(self, session_ids: Sequence[str]) -> Pruned:
         """Delete these sessions; a missing one is not an error."""
         parts = [session_ids[start : start + AT_ONCE] for start in range(0, len(session_ids), AT_ONCE)]
-        deleted = self._delete((sessions.named_in(some), some) for some in parts)
+        deleted = self._delete((sqlite_sessions.named_in(some), some) for some in parts)
         return replace(deleted, sessions=min(deleted.sessions, len(session_ids)))  # one that returns is deleted again
 
     def _delete(self, conditions: Iterable[tuple[str, Sequence[Any]]]) -> Pruned:
         count = entries = 0
         with self._connected() as connection, _alone(self._path) as alone:
             if alone:
-                index.remove(self._path)  # first: deleting needs space, of which a full disk has none
+                sqlite_index.remove(self._path)  # first: deleting needs space, of which a full disk has none
             pause = (lambda: None) if alone else self._pause
             for condition, values in conditions:
                 while (deleted := _delete_some(connection, condition, values, pause)).sessions:
