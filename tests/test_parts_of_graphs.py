@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 from typing import Any
 
 from langchain.agents import create_agent
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command, RetryPolicy
+from langgraph.types import Command, RetryPolicy, Send
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
@@ -106,6 +107,90 @@ def test_subgraph_is_retried(log: MemoryDelivery, handler: CoagentCallbackHandle
         ("llm_response", 1, 2),
         ("recovery", 1, 2),
     ]
+
+
+def test_part_that_calls_nothing_is_retried(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A branch of `Send` whose part fails first recovers in its own prompt, beside another branch."""
+    failing = [ValueError("down")]
+
+    def check(food: str) -> str:
+        if failing:
+            raise failing.pop()
+        return food
+
+    def branch(state: Any) -> Any:
+        return {"messages": [("ai", RunnableLambda(check).invoke(state["food"], {"callbacks": [handler]}))]}
+
+    policy = RetryPolicy(max_attempts=2, initial_interval=0, jitter=False, retry_on=ValueError)
+    builder = StateGraph(MessagesState).add_node("shop", branch, retry_policy=policy)
+    builder.add_conditional_edges(START, lambda _: [Send("shop", {"food": food}) for food in ("egg", "ham")], ["shop"])
+    builder.compile().invoke({"messages": [("user", "Buy it")]}, {"max_concurrency": 1})
+
+    assert told(log) == [
+        ("session_start", 1, 0),
+        ("user_input", 1, 0),
+        ("error", 1, 0),
+        ("recovery", 1, 0),
+        ("user_input", 2, 0),
+    ]
+
+
+def test_other_input_is_no_retry(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A node that calls a part for one input after another logs each, also after one has failed."""
+
+    def check(food: str) -> str:
+        if food == "egg":
+            raise ValueError("rotten")
+        return food
+
+    def node(_: Any) -> Any:
+        for food in ("egg", "ham", "rice"):
+            with contextlib.suppress(ValueError):
+                RunnableLambda(check).invoke(food, {"callbacks": [handler]})
+
+    StateGraph(MessagesState).add_node("shop", node).add_edge(START, "shop").compile().invoke({"messages": []})
+
+    assert [e["input_data"]["prompt"] for e in of_type(log, "user_input")] == ["egg", "ham", "rice"]
+    assert of_type(log, "recovery") == []
+
+
+def test_answer_goes_to_the_part_that_asked(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """A node runs all its parts again for an answer: the one before the question has asked nothing."""
+    agent = create_agent(chat("ham", QUESTION, "ham", "bought"), [ask])
+
+    def node(_: Any) -> Any:
+        for text in ("What?", "Buy it"):
+            agent.invoke({"messages": [("user", text)]}, {"callbacks": [handler]})
+
+    builder = StateGraph(MessagesState).add_node("shop", node).add_edge(START, "shop")
+    graph = builder.compile(checkpointer=InMemorySaver())
+    for given in ({"messages": [("user", "Shop")]}, Command(resume="yes")):
+        graph.invoke(given, CONFIG)
+
+    asked_at = [(e["meta"]["status"], e["prompt_number"]) for e in of_type(log, "human_oversight")]
+    assert asked_at == [("interrupted", 2), ("resumed", 2)]
+    assert [e["input_data"]["prompt"] for e in of_type(log, "user_input")] == ["What?", "Buy it", "What?"]
+
+
+def test_graph_with_its_own_thread_goes_on_in_another_task(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """What a node asks of a graph with another `thread_id` is answered by `Command(resume=…)` in a later task."""
+    agent = create_agent(chat(QUESTION, "done"), [ask], checkpointer=InMemorySaver())
+    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "own", "checkpoint_ns": ""}}
+
+    def node(state: MessagesState) -> Any:
+        text = state["messages"][-1].content
+        agent.invoke(Command(resume=text) if text == "yes" else {"messages": [("user", text)]}, config)
+
+    graph = StateGraph(MessagesState).add_node("shop", node).add_edge(START, "shop").compile()
+    for text in ("Buy it", "yes"):
+        graph.invoke({"messages": [("user", text)]})
+
+    answers = [
+        (e["prompt_number"], e["meta"]["status"], e["input_data"]["value"]) for e in of_type(log, "human_oversight")
+    ]
+    assert answers == [(1, "interrupted", {"question": "ok?"}), (1, "resumed", "yes")]
 
 
 def test_answer_is_told_by_the_handler_of_the_graph(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -65,15 +65,15 @@ class Binding:
                     run_type = _UPDATE
                 if graph_hooks.waiting:
                     graph_hooks.join_waiting()  # in time: LangGraph looks for its handlers right after this hook
-        if root.framework is not None and (namespace := root.framework.get("checkpoint_ns")) is not None:
-            root.thread, root.is_task = (namespace, root.name), True
         known = self._session_id or ambient.session_id(metadata)
         if run_type in _SILENT or (root.name in _SHORTENING and root.kind == "chain"):
             root.silent, root.session_id = True, known
             return
+        if root.framework is not None and (namespace := root.framework.get("checkpoint_ns")) is not None:
+            _note_task(root, namespace)
         if known is not None or root.kind != "chain" or scope.current() is not None:
             self.bind(root, known)
-        elif root.pending_input is not UNKNOWN:
+        elif root.pending_input is not UNKNOWN and root.user_text is None:
             root.user_text = user_text(inputs)  # now: the application may change the inputs before its first child
 
     def bind(self, root: Root, session_id: str | None = None) -> Prompt:
@@ -112,8 +112,11 @@ class Binding:
         if root.silent:
             return self._prompt_of_silent(root, session, around)
         answer = inputs.resume if is_command(inputs) else None
-        runs_again = root.is_task and root.thread in session.state.pending.stopped
-        if answer is not None or (inputs is None and root.thread is not None) or runs_again:
+        if root.is_task:
+            goes_on = root.thread in session.state.pending.stopped
+        else:
+            goes_on = answer is not None or (inputs is None and root.thread is not None)
+        if goes_on:
             return self._go_on(root, session, around, answer)
         if root.framework is not None:  # a graph that gets new input does not go on where it stopped
             session.state.pending.stopped.pop(root.thread, None)
@@ -250,6 +253,22 @@ class Binding:
             meta["context"] = root.context
         prompt.log_input(text, timestamp=root.timestamp, meta=meta, outlet=self._outlet)
         root.pending_input = root.user_text = None
+
+
+def _note_task(root: Root, namespace: str) -> None:
+    """Identify a root in a task of a graph, which LangGraph runs again from its beginning.
+
+    A task may run several parts of the same name: each is known by the user's text, which is the same the next time. A
+    graph that is called with a `thread_id` of its own is continued in that thread, whichever task calls it.
+    """
+    inputs, config = root.pending_input, ambient.around()[0]
+    if inputs is UNKNOWN or is_command(inputs):
+        return
+    if config is not None and root.thread not in (None, ambient.thread_id(ambient.configurable(config))):
+        return
+    root.user_text = user_text(inputs)
+    root.thread = namespace, root.name, fingerprint(root.user_text or "")
+    root.is_task = True
 
 
 def _repeat(root: Root, prompt: Prompt, text: str) -> None:

@@ -46,6 +46,8 @@ class Endings(RunCloser):
         if type(run) is Root:
             if inputs is not None:
                 self._recorder.binding.take_own_inputs(run, inputs)
+            if run.is_task:
+                self._recorder.prompt_of(run)  # now: it tells whether an earlier run of the task has failed
             if run.call_id is not None and not failed:
                 calls = self._recorder.prompt_of(run).session_state.pending.tool_calls
                 if tool := calls.failed.pop(run.call_id, None):

@@ -19,8 +19,8 @@ class Root(Run):
     Attributes:
         open: the open runs of its tree, itself included.
         ended: when it ended, or a run last started below it after that, by the monotonic clock; 0 while it is open.
-        thread: LangGraph's `thread_id`; of a run in a task of a graph without the handler, the task's namespace and the
-            run's name.
+        thread: LangGraph's `thread_id`; of a run in a task of a graph without the handler, the task's namespace, the
+            run's name and the fingerprint of the user's text.
         is_task: whether it is in such a task, which the graph runs again after a human's answer, or a failure.
         silent: whether it asks for nothing itself (a template, a parser, `trim_messages`, a graph's `update_state`): it
             gets its session and prompt only if something in it is logged.
