@@ -261,7 +261,7 @@ def test_dict_that_lies_about_its_length_is_read_as_it_is() -> None:
 
 
 def test_hostile_metaclass_is_harmless() -> None:
-    """A value of a type that cannot be hashed or compared is unreadable, but named."""
+    """A type that cannot be hashed or compared is still named."""
 
     class Meta(type):
         def __hash__(cls) -> int:
@@ -272,7 +272,7 @@ def test_hostile_metaclass_is_harmless() -> None:
 
     found = snapshot(Meta("Odd", (), {"__module__": "m"})())
 
-    assert found == "<unreadable m.Odd>"
+    assert found == "<m.Odd>"
 
 
 def test_a_time_zone_that_raises_is_contained() -> None:
@@ -560,7 +560,7 @@ def test_known_kinds_are_bounded() -> None:
     for _ in range(kinds.MAX_KINDS + 10):
         snapshot(type("T", (), {})())
 
-    assert kinds.plan.cache_info().currsize <= kinds.MAX_KINDS
+    assert len(kinds._plans) <= kinds.MAX_KINDS
 
 
 def test_encode_takes_what_json_cannot() -> None:

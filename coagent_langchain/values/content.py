@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from coagent_langchain.texts import MAX_FIELD, bounded
-from coagent_langchain.values.kinds import reader_of_dict
+from coagent_langchain.values.kinds import MAX_KINDS, reader_of_dict
 from coagent_langchain.values.snapshot import snapshot
 
 _CALL_BLOCKS = frozenset({"tool_use", "tool_call", "function_call", "tool_call_chunk", "invalid_tool_call",
@@ -26,9 +27,20 @@ _ROLES = {
 
 def fields_of(value: Any) -> dict[str, Any]:
     """An object's own attributes, read without running its code; empty if it has none."""
-    kind: type = type(value)
-    found = reader_of_dict(kind)(value)
+    kind = type(value)
+    known = _readers.get(id(kind)) or _new_reader(kind)
+    found = known[1](value)
     return found if type(found) is dict else {}
+
+
+_readers: dict[int, tuple[type, Callable[[Any], Any]]] = {}  # by id; the type is kept alive, as in `kinds`
+
+
+def _new_reader(kind: type) -> tuple[type, Callable[[Any], Any]]:
+    if len(_readers) >= MAX_KINDS:
+        _readers.clear()
+    known = _readers[id(kind)] = (kind, reader_of_dict(kind))
+    return known
 
 
 def as_dict(value: Any) -> dict[Any, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import functools
 import re
 import sys
 from collections import deque
@@ -27,6 +26,18 @@ MAX_NAME = 200
 
 Plan = Callable[["Walk", Any, int], Any]
 
+_plans: dict[int, tuple[type, Plan]] = {}  # by id, with the type kept alive: a metaclass may make a type unhashable
+
+
+def plan(kind: type) -> Plan:
+    """The plan for objects of exactly this type."""
+    known = _plans.get(id(kind))
+    if known is None:
+        if len(_plans) >= MAX_KINDS:
+            _plans.clear()
+        known = _plans[id(kind)] = (kind, _made(kind))
+    return known[1]
+
 
 def name(kind: type) -> str:
     """`module.Class`, read without the metaclass's code."""
@@ -36,9 +47,7 @@ def name(kind: type) -> str:
     return str(full)[:MAX_NAME]
 
 
-@functools.lru_cache(MAX_KINDS)
-def plan(kind: type) -> Plan:
-    """The plan for objects of exactly this type."""
+def _made(kind: type) -> Plan:
     mro: tuple[type, ...] = type.__dict__["__mro__"].__get__(kind)
     names = [name(base) for base in mro]
     for base_name in names:
@@ -67,7 +76,6 @@ def _slots(mro: tuple[type, ...]) -> dict[str, Any]:
     return found
 
 
-@functools.lru_cache(MAX_KINDS)
 def reader_of_dict(kind: type) -> Callable[[Any], Any]:
     """A function that reads the `__dict__` of this type's objects; it returns None if that is missing or a property."""
     descriptor = _slots(type.__dict__["__mro__"].__get__(kind)).get("__dict__")
@@ -76,8 +84,7 @@ def reader_of_dict(kind: type) -> Callable[[Any], Any]:
 
 def fields(value: Any) -> dict[Any, Any]:
     """An object's public fields, with their raw values; empty if a snapshot does not read its fields."""
-    kind: type = type(value)
-    made = plan(kind)
+    made = plan(type(value))
     return made.read(value) if isinstance(made, _Fields) else {}
 
 
