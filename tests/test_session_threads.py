@@ -16,6 +16,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 
 from coagent_langchain import CoagentCallbackHandler, Session
+from coagent_langchain.capture import binding
 from coagent_langchain.sessions import registry, state
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
@@ -140,6 +141,27 @@ def test_run_that_is_interrupted_while_it_begins_is_one_prompt(before: list[str]
 
     assert [(e["session_id"], e["event_type"]) for e in log.entries] == [
         ("cook", each) for each in (*before, "session_end")
+    ]
+
+
+@pytest.mark.parametrize("reason", [KeyboardInterrupt, RecursionError])
+@pytest.mark.internal_errors
+def test_run_whose_input_cannot_be_read_has_a_session_start(
+    reason: type[BaseException], monkeypatch: pytest.MonkeyPatch, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Ctrl-C comes while its input is read, or the stack ends there: no real part can hit that moment."""
+
+    def fail(inputs: object) -> None:
+        monkeypatch.undo()
+        raise reason
+
+    monkeypatch.setattr(binding, "user_text", fail)
+    with contextlib.suppress(KeyboardInterrupt):
+        RunnableLambda(str).invoke("Soup?", {"callbacks": [handler], "metadata": {"session_id": "cook"}})
+    handler.close()
+
+    assert [(e["session_id"], e["event_type"]) for e in log.entries] == [
+        ("cook", each) for each in ("session_start", "user_input", "session_end")
     ]
 
 

@@ -87,9 +87,11 @@ class Binding:
     def _bind(self, root: Root, session_id: str | None) -> Prompt:
         inputs, text = root.pending_input, root.user_text
         root.joined = prompt = self._prompt_for(root, session_id, inputs)
-        if text is None and inputs is not UNKNOWN:
-            text = user_text(inputs)
-        self._start_session(root, prompt.session, text)
+        try:
+            if text is None and inputs is not UNKNOWN:
+                text = user_text(inputs)
+        finally:  # even if reading the input fails, or Ctrl-C comes in that: the session has been joined
+            self._start_session(root, prompt.session, text)
         if text is not None:
             if scope.current() is prompt or (root.turn and root.kind != "tool"):  # in a block, or in an own loop
                 _repeat(root, prompt, text)
