@@ -52,7 +52,8 @@ class MemoryDelivery:
 def capture_events() -> Iterator[MemoryDelivery]:
     """Log every run inside the block, in all threads, to memory, without changing the code under test.
 
-    A run that has its own `CoagentCallbackHandler` keeps it: give that handler `delivery=MemoryDelivery()`.
+    Their sessions end with the block. A run that has its own `CoagentCallbackHandler` keeps it: give that handler
+    `delivery=MemoryDelivery()`.
     """
     from coagent_langchain.capture.handler import CoagentCallbackHandler
     from coagent_langchain.capture.tracing import tracing
