@@ -167,7 +167,7 @@ def test_axis_has_room_beside_the_details(page: Page, post: Post, width: int, co
 
 
 @pytest.mark.parametrize(("minutes", "ticks"), [
-    (2, ["0", "1 min"]), (110, ["0", "30 min", "1 h", "1 h 30 min"]),
+    (2, ["0", "30 s", "1 min", "1 min 30 s"]), (110, ["0", "30 min", "1 h", "1 h 30 min"]),
     (72 * 60, ["0", "24 h", "2 d"]),
 ])  # fmt: skip
 def test_ticks_of_the_axis_are_short(page: Page, post: Post, minutes: int, ticks: list[str]) -> None:
@@ -176,6 +176,20 @@ def test_ticks_of_the_axis_are_short(page: Page, post: Post, minutes: int, ticks
     story.model("Wait", "Done.", minutes * 60_000, (1, 1))
     post(story.end("Done."))
     page.set_viewport_size({"width": 1024, "height": 800})
+    visit(page, "/sessions/s")
+
+    expect(page.locator("#axis text")).to_have_text(ticks)
+
+
+@pytest.mark.parametrize(("width", "ms", "ticks"), [(768, 34_500, ["0", "15 s"]), (390, 60_010, ["0", "30 s"])])
+def test_narrow_axis_tells_more_than_its_beginning(
+    page: Page, post: Post, width: int, ms: int, ticks: list[str]
+) -> None:
+    """A tick at twice the distance would have no room for its text."""
+    story = Story("s").ask("Wait")
+    story.model("Wait", "Done.", ms, (1, 1))
+    post(story.end("Done."))
+    page.set_viewport_size({"width": width, "height": 800})
     visit(page, "/sessions/s")
 
     expect(page.locator("#axis text")).to_have_text(ticks)
