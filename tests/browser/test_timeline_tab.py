@@ -24,6 +24,17 @@ def test_fold_button_says_what_it_does(page: Page, post: Post) -> None:
     assert said == [("Unfold all", 4), ("Fold all", 6), ("Unfold all", 3), ("Unfold all", 5), ("Unfold all", 3)]
 
 
+def test_end_of_a_session_tells_what_it_ended_with_on_a_phone(page: Page, post: Post) -> None:
+    """After its status; in place of the dot on the time axis."""
+    post(Story("s").ask("Write").end("abandoned", status="cancelled"))
+    page.set_viewport_size({"width": 390, "height": 844})
+    visit(page, "/sessions/s")
+    parts = page.locator("#tree .row.k-end .what > :is(.lead, i)")
+    cut = parts.evaluate_all("parts => parts.map((part) => part.scrollWidth > part.clientWidth)")
+
+    assert (parts.all_inner_texts(), cut) == (["cancelled ·", "abandoned"], [False, False])
+
+
 def test_failed_row_tells_its_reason_on_a_phone(page: Page, post: Post) -> None:
     """Turn and caller would take all the room that it has; other rows keep them."""
     story = Story("storm").ask("Why?")
