@@ -119,3 +119,17 @@ def test_conversation_and_details_print_whole(page: Page, post: Post) -> None:
     assert cut == []
     assert page.locator("button:visible, input:visible, select:visible, summary.plain:visible").count() == 0
     assert page.locator("#detail").evaluate("pane => pane.getBoundingClientRect().top") > 900
+
+
+def test_error_that_was_recovered_has_its_icon_in_the_colour_of_the_word(page: Page, post: Post) -> None:
+    """Not in that of a failure."""
+    story = Story("s").ask("Plan")
+    run = story.call("Plan")
+    story.log("error", 1, run, error_info={"error_id": "e", "error_type": "RateLimitError", "error_message": "later"})
+    story.log("recovery", 1, run, error_info={"error_id": "e", "recovery_successful": True})
+    post(story.end("Done."))
+    visit(page, "/sessions/s?tab=conversation")
+    icon, word = (page.locator(f"#conversation .failed {part}") for part in (".who .i", ".s-recovered"))
+    colours = [each.evaluate("each => getComputedStyle(each).color") for each in (icon, word)]
+
+    assert colours[0] == colours[1]
