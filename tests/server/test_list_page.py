@@ -218,3 +218,14 @@ def test_error_leads_to_all_sessions_with_errors_like_it(
     leads = re.findall(r'href="/([^"]*)">Find in all sessions', details)
 
     assert [titles(running, html.unescape(query)) for query in leads] == found
+
+
+def test_title_and_error_that_the_store_has_cut_end_in_an_ellipsis(running: Running) -> None:
+    """Wherever they stand, also if the store has cut them after a space."""
+    text = "x" * 199 + " and more"
+    story = Story("s").ask(text)
+    story.log("error", 1, error_info={"error_message": text})
+    log(running, story.end("failed", status="failed"))
+    found = [re.findall(r"x{100,}.", get(running, path).text) for path in ("/", "/sessions/s")]
+
+    assert [{each[-1] for each in texts} for texts in found] == [{"…"}, {"…"}]
