@@ -220,6 +220,15 @@ def test_error_leads_to_all_sessions_with_errors_like_it(
     assert [titles(running, html.unescape(query)) for query in leads] == found
 
 
+def test_list_offers_to_compare_only_if_it_has_two_sessions(three: Running) -> None:
+    """Below an empty list there is nothing at all."""
+    pages = [get(three, f"/{query}").text for query in ("", "?status=failed", "?q=nothing+like+it")]
+
+    assert [('id="compare"' in page, 'class="foot"' in page) for page in pages] == [
+        (True, True), (False, True), (False, False),
+    ]  # fmt: skip
+
+
 def test_title_and_error_that_the_store_has_cut_end_in_an_ellipsis(running: Running) -> None:
     """Wherever they stand, also if the store has cut them after a space."""
     text = "x" * 199 + " and more"
