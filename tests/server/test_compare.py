@@ -320,6 +320,7 @@ def test_compare_puts_prompts_side_by_side(running: Running) -> None:
         "Prompt 2 First: one And in Pisa? 3 ms 1 turn – → – tokens 1 error RateLimitError: later "
         "Second: two This session has no prompt 2."
     )
+    assert '<div class="text prose"></div>' not in get(running, "/compare?s=one&s=two").text  # it would leave a gap
 
 
 def test_compare_says_that_a_prompt_was_stopped(running: Running) -> None:
