@@ -43,6 +43,17 @@ def test_events_table_searches_all_columns_and_chooses_them(page: Page, post: Po
     assert (heads[3], heads[-1]) == ("Prompt.turn", "Event id")
 
 
+def test_all_columns_can_be_chosen_in_a_low_window(page: Page, post: Post) -> None:
+    """The page does not scroll there."""
+    post(sessions.trip())
+    page.set_viewport_size({"width": 1366, "height": 600})
+    visit(page, f"{PATH}?tab=events")
+    page.locator(".menu summary", has_text="Columns").click()
+    ends = [box["y"] + box["height"] for each in page.locator("#columns label").all() if (box := each.bounding_box())]
+
+    assert max(ends) < 600
+
+
 @pytest.mark.parametrize(("tab", "word"), [("timeline", "#tree .row.k-model b"), ("events", "#events .row .type")])
 def test_word_of_a_row_can_be_selected(page: Page, post: Post, tab: str, word: str) -> None:
     """For copying: the click selects the row and shows its details, and the word stays selected."""
