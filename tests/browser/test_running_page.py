@@ -42,6 +42,20 @@ def test_running_rows_reach_to_now_and_tell_the_time_that_passed(page: Page, pos
     expect(page.locator("#detail .status")).to_have_text("running")
 
 
+def test_first_response_moves_no_row(page: Page, post: Post) -> None:
+    """The chart of tokens that comes with it has its room."""
+    story, run = running()
+    post(story.news())
+    follow(page)
+    row = page.locator("#tree .row.k-model")
+    before = row.bounding_box() or {}
+    story.answer(run, "In Leipzig.", 100, (12, 3))
+    post(story.news())
+    expect(page.locator("#overview .tokens")).to_be_visible()
+
+    assert (row.bounding_box() or {}).get("y") == before["y"]
+
+
 def test_running_row_that_is_unfolded_ends_where_the_axis_does(page: Page, post: Post) -> None:
     """Even between two clock ticks: the axis is as long as at the last one."""
     page.clock.install()
