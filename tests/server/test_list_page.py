@@ -235,6 +235,7 @@ def test_title_and_error_that_the_store_has_cut_end_in_an_ellipsis(running: Runn
     story = Story("s").ask(text)
     story.log("error", 1, error_info={"error_message": text})
     log(running, story.end("failed", status="failed"))
-    found = [re.findall(r"x{100,}.", get(running, path).text) for path in ("/", "/sessions/s")]
+    pages = [get(running, path).text for path in ("/", "/sessions/s")]
 
-    assert [{each[-1] for each in texts} for texts in found] == [{"…"}, {"…"}]
+    assert [{each[-1] for each in re.findall(r"x{100,}.", page)} for page in pages] == [{"…"}, {"…"}]
+    assert [f">{'x' * 198}…<" in page for page in pages] == [True, True]  # the error has the room of its row
