@@ -1,4 +1,4 @@
-"""Fake models: instant and scripted, with token usage even when streamed."""
+"""Fake models: instant and scripted, with token usage even when streamed; and a prompt for them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation, LLMResult
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
+PROMPT = ChatPromptTemplate.from_messages([("system", "You are a chef."), ("human", "Cook {food}")])
 USAGE = {"input_tokens": 10, "output_tokens": 4, "total_tokens": 14}
 
 

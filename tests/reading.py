@@ -8,6 +8,7 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
 
 ONE_CALL = ["session_start", "user_input", "llm_call", "llm_response"]
+ONE_CALL_SEQUENCE = [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]
 
 
 def types(log: MemoryDelivery) -> list[str]:

@@ -17,9 +17,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 
 from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.capture import run_tree
 from coagent_langchain.testing import MemoryDelivery, capture_events
-from tests.fakes import calls, chat
-from tests.reading import of_type
+from tests.fakes import PROMPT, calls, chat
+from tests.reading import EMPTY, ONE_CALL_SEQUENCE, of_type, sessions, state_of
 from tests.tools import add
 
 
@@ -169,3 +170,43 @@ def test_update_that_fails_is_an_error_in_the_prompt_that_waits(log: MemoryDeliv
         ("s", 1, "ZeroDivisionError")
     ]
     assert len(of_type(log, "user_input")) == 1
+
+
+class Repairing(StrOutputParser):
+    """A parser that asks a model for what it returns."""
+
+    def parse(self, text: str) -> str:
+        return str(chat("leek").invoke(text).content)
+
+
+@pytest.mark.parametrize(
+    ("step", "given", "inside"),
+    [(PROMPT, {"drink": "tea"}, [("error", 1, 0)]), (Repairing(), "lek", [("llm_call", 1, 1), ("llm_response", 1, 1)])],
+)
+def test_template_that_fails_and_parser_that_asks_a_model_are_prompts(
+    step: Any, given: Any, inside: list[Any], log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """What is logged in them has a prompt, in the session of their metadata."""
+    with contextlib.suppress(KeyError):
+        step.invoke(given, {"callbacks": [handler], "metadata": {"session_id": "s"}})
+
+    assert log.sequence == [("session_start", 1, 0), ("user_input", 1, 0), *inside]
+    assert list(sessions(log)) == ["s"]
+    assert state_of(handler) == EMPTY
+
+
+@pytest.mark.parametrize("most", [50_000, 0])
+def test_open_parser_is_no_prompt_when_its_session_ends_or_it_is_given_up(
+    most: int, log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream of a parser may still be read when the handler is closed, or when too many runs are open."""
+    monkeypatch.setattr(run_tree, "MAX_OPEN", most)
+    config: Any = {"callbacks": [handler]}
+    words = StrOutputParser().transform(iter("ab"), config)
+    next(words)
+    chat("soup").invoke("Dinner?", config)
+    handler.close()
+    list(words)
+
+    assert log.sequence == [*ONE_CALL_SEQUENCE, ("session_end", 1, 0)]
+    assert state_of(handler) == EMPTY

@@ -16,6 +16,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import tool
 
 from coagent_langchain import CoagentCallbackHandler, ConfigurationError
+from coagent_langchain.delivery import Stats
 from coagent_langchain.testing import MemoryDelivery
 from coagent_langchain.wire import MAX_COUNTER
 from tests.fakes import chat
@@ -237,3 +238,31 @@ def test_unusable_arguments_of_a_session_are_refused_at_once(handler: CoagentCal
         handler.session("x", meta="str")
     with pytest.raises(ConfigurationError, match="session_id must be a string of 1 to 512 characters"):
         handler.session("x", session_id="")
+
+
+@dataclass
+class Lines:
+    """A custom delivery that compares equal to another with the same lines, and so has no hash."""
+
+    lines: list[bytes] = field(default_factory=list)
+
+    def append(self, lines: bytes, count: int = 1) -> None:
+        self.lines.append(lines)
+
+    def flush(self, timeout: float) -> bool:
+        return True
+
+    def close(self) -> None: ...
+
+    def stats(self) -> Stats:
+        return Stats(written=len(self.lines))
+
+
+def test_deliveries_that_are_equal_are_not_the_same_one() -> None:
+    """Two equal deliveries each get a whole session under the same id."""
+    deliveries = [Lines(), Lines()]
+    for delivery in deliveries:
+        with CoagentCallbackHandler("s", delivery=delivery).session("Cook"):
+            pass
+
+    assert [len(delivery.lines) for delivery in deliveries] == [2, 2]

@@ -8,28 +8,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from langchain.agents import create_agent
-from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
-from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.func import entrypoint
-from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import interrupt
-from pydantic import BaseModel
+from langgraph.graph import StateGraph
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.sessions import registry
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import calls, chat
+from tests.fakes import chat
 from tests.reading import ONE_CALL, of_type, types
 from tests.tools import asking_agent
 
@@ -207,29 +200,6 @@ def test_how_the_application_ends_a_session_that_waits_counts(
     assert [e["meta"]["status"] for e in of_type(log, "session_end")] == ["cancelled"]
 
 
-def pay(amount: int, *, previous: Any = None) -> dict[str, int]:
-    """Ask a person before it pays again."""
-    if previous is not None:
-        interrupt("Sure?")
-    return {"paid": amount}
-
-
-@pytest.mark.parametrize(("app", "requests"), [
-    (StateGraph(MessagesState).add_node("ask", lambda _: interrupt("Sure?")).add_edge(START, "ask")
-     .compile(checkpointer=InMemorySaver()), [{"messages": [("user", "Pay")]}]),
-    (entrypoint(checkpointer=InMemorySaver())(pay), [1, 2]),
-], ids=["the user's words", "an earlier answer"])  # fmt: skip
-def test_what_a_waiting_graph_returns_is_no_answer(
-    app: Any, requests: list[Any], log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """A graph has only the user's message, and LangGraph's functional API returns the previous result."""
-    with handler.session("s"):
-        for request in requests:
-            app.invoke(request, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
-
-    assert log.entries[-1]["output_data"] == {"response": "interrupted"}
-
-
 def test_call_that_is_open_when_its_session_ends_ends_with_it(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
@@ -350,17 +320,6 @@ def test_call_that_fails_after_its_run_has_ended_leaves_that_completed(
     assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == ("completed", {"response": "soup"})
 
 
-def test_failed_run_does_not_end_with_an_earlier_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A session whose last run failed does not end with the answer of the run before."""
-    model = chat("first answer", TimeoutError("no"))
-    with handler.session("s", session_id="s"):
-        model.invoke("one", {"callbacks": [handler]})
-        with contextlib.suppress(TimeoutError):
-            model.invoke("two", {"callbacks": [handler]})
-
-    assert (log.entries[-1]["output_data"], log.entries[-1]["meta"]["status"]) == ({"response": "failed"}, "failed")
-
-
 def test_session_with_something_open_makes_no_room(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -445,15 +404,6 @@ def test_block_around_a_conversation_that_goes_on_lasts_as_long_as_both(
         pass
 
     assert log.entries[-1]["meta"]["elapsed_time_ms"] >= A_MINUTE
-
-
-def test_session_end_repeats_the_beginning_of_a_long_answer(log: MemoryDelivery) -> None:
-    """`session_end` has the first 10,000 characters; the whole answer is in the response."""
-    handler = CoagentCallbackHandler("s", delivery=log)
-    chat("x" * 20_000).invoke("q", {"callbacks": [handler]})
-    handler.close()
-
-    assert log.entries[-1]["output_data"] == {"response": "x" * 10_000}
 
 
 def test_cancelled_session(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -560,61 +510,3 @@ def test_what_cannot_be_logged_keeps_no_session_open() -> None:
     own = log.entries[-1]["session_id"]
 
     assert [e["session_id"] for e in of_type(log, "session_end")] == ["call", "whole", own]
-
-
-def test_session_end_tells_the_last_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """The answer is the last chain's, as text or JSON; a tool that the application calls directly does not count."""
-
-    @tool
-    def weigh(food: str) -> str:
-        """Weigh."""
-        return f"{food}: 1 kg"
-
-    with handler.session("Cook"):
-        RunnableLambda(lambda _: {"dish": "soup", "minutes": 20}).invoke("q", {"callbacks": [handler]})
-        weigh.invoke({"food": "leek"}, {"callbacks": [handler]})
-
-    assert log.entries[-1]["output_data"] == {"response": '{"dish":"soup","minutes":20}'}
-
-
-class Recipe(BaseModel):
-    """A recipe."""
-
-    name: str
-
-
-@pytest.mark.parametrize("streamed", [False, True])
-def test_session_end_tells_the_structured_answer(
-    streamed: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """`ToolStrategy` appends a message that says "Returning structured response", or what the application chose."""
-    strategy = ToolStrategy(Recipe, tool_message_content="done")
-    cook = create_agent(chat(calls(("Recipe", {"name": "soup"}, "c1"))), response_format=strategy)
-    asked: Any = {"messages": [("user", "cook")]}
-    config: Any = {"callbacks": [handler]}
-    list(cook.stream(asked, config)) if streamed else cook.invoke(asked, config)
-    handler.close()
-
-    assert log.entries[-1]["output_data"] == {"response": '{"name":"soup"}'}
-
-
-class Article(BaseModel):
-    """An article."""
-
-    title: str
-    content: str
-
-
-@pytest.mark.parametrize(("given", "logged"), [
-    (Article(title="Soup", content="Leek."), '{"title":"Soup","content":"Leek."}'),
-    ([Article(title="Soup", content="Leek.")], '[{"title":"Soup","content":"Leek."}]'),
-    (AIMessage("Leek."), "Leek."), (SimpleNamespace(type="ai", content="Leek."), "Leek."),
-])  # fmt: skip
-def test_object_with_a_content_is_logged_whole(
-    given: Any, logged: str, log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """Taken for a message, a structured answer lost its other fields."""
-    RunnableLambda(lambda _: given).invoke("q", {"callbacks": [handler]})
-    handler.close()
-
-    assert log.entries[-1]["output_data"] == {"response": logged}
