@@ -29,6 +29,11 @@ def sessions(log: MemoryDelivery) -> dict[str, list[str]]:
     return found
 
 
+def without_nodes(log: MemoryDelivery) -> list[tuple[str, int, int]]:
+    """The sequence without the events of graph nodes."""
+    return [at for at in log.sequence if not at[0].startswith("component_")]
+
+
 def state_of(handler: CoagentCallbackHandler) -> dict[str, int]:
     """The number of open items of each kind that the handler keeps: all 0 after every flow."""
     tree = handler._tree

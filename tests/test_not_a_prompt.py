@@ -20,13 +20,8 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture import run_tree
 from coagent_langchain.testing import MemoryDelivery, capture_events
 from tests.fakes import PROMPT, calls, chat
-from tests.reading import EMPTY, ONE_CALL_SEQUENCE, of_type, sessions, state_of
-from tests.tools import add
-
-
-def in_thread(handler: CoagentCallbackHandler) -> Any:
-    """The config of all calls of a graph: it has the handler, too."""
-    return {"callbacks": [handler], "configurable": {"thread_id": "t"}}
+from tests.reading import EMPTY, ONE_CALL_SEQUENCE, of_type, sessions, state_of, without_nodes
+from tests.tools import add, in_thread
 
 
 def stops_after_routing(route: Any) -> Any:
@@ -114,7 +109,7 @@ def test_state_that_is_edited_at_a_breakpoint_leaves_the_question_open(
     """A human corrects the call of a tool, and lets the agent continue: one prompt, one question, its answer."""
     model = chat(calls(("add", {"a": 1, "b": 1}, "c")), "3")
     agent = create_agent(model, [add], interrupt_before=["tools"], checkpointer=InMemorySaver())
-    config = in_thread(handler)
+    config = in_thread(handler, "t")
     agent.invoke({"messages": [("user", "1 + 2?")]}, config)
     edited = calls(("add", {"a": 1, "b": 2}, "c"))
     edited.id = agent.get_state(config).values["messages"][-1].id
@@ -134,7 +129,7 @@ def test_state_that_is_set_before_the_first_question_is_no_prompt(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """An application imports a conversation: nothing has been asked yet, so the session has not begun."""
-    agent, config = create_agent(chat("Welcome back"), [add], checkpointer=InMemorySaver()), in_thread(handler)
+    agent, config = create_agent(chat("Welcome back"), [add], checkpointer=InMemorySaver()), in_thread(handler, "t")
     agent.update_state(config, {"messages": [("user", "Hi"), ("ai", "Hello")]}, as_node="model")
     assert log.entries == []
     agent.invoke({"messages": [("user", "Me again")]}, config)
@@ -147,7 +142,7 @@ def test_model_that_an_update_calls_is_in_the_prompt_that_waits(
 ) -> None:
     """A conditional edge asks a model, also when an update runs the edge: its call takes the next turn."""
     route = RunnableLambda(lambda state: "Where to?") | chat("second") | (lambda answer: answer.text)
-    graph, config = stops_after_routing(route), in_thread(handler)
+    graph, config = stops_after_routing(route), in_thread(handler, "t")
     graph.invoke({"messages": [("user", "Go")]}, config)
     graph.update_state(config, {"messages": [("user", "Go on")]}, as_node="first")
 
@@ -161,7 +156,7 @@ def test_update_that_fails_is_an_error_in_the_prompt_that_waits(log: MemoryDeliv
     """The error is in the session of the graph's runs, here the handler's own."""
     handler = CoagentCallbackHandler("s", delivery=log)
     graph = stops_after_routing(lambda state: "second" if len(state["messages"]) == 1 else 1 // 0)
-    config = in_thread(handler)
+    config = in_thread(handler, "t")
     graph.invoke({"messages": [("user", "Go")]}, config)
     with contextlib.suppress(ZeroDivisionError):
         graph.update_state(config, {"messages": [("user", "Go on")]}, as_node="first")
@@ -210,3 +205,19 @@ def test_open_parser_is_no_prompt_when_its_session_ends_or_it_is_given_up(
 
     assert log.sequence == [*ONE_CALL_SEQUENCE, ("session_end", 1, 0)]
     assert state_of(handler) == EMPTY
+
+
+def test_chain_with_the_name_of_an_edit_is_a_prompt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """If it calls a model, it has its events and its answer like any other."""
+    chain = (RunnableLambda(str) | chat("soup")).with_config(run_name="UpdateState")
+    with handler.session("s", session_id="s"):
+        chain.invoke("Dinner?", {"callbacks": [handler], "metadata": {"thread_id": "t"}})
+
+    assert without_nodes(log) == [
+        ("session_start", 1, 0),
+        ("user_input", 1, 0),
+        ("llm_call", 1, 1),
+        ("llm_response", 1, 1),
+        ("session_end", 1, 0),
+    ]
+    assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == ("completed", {"response": "soup"})

@@ -15,7 +15,7 @@ from langgraph.types import Command, RetryPolicy, Send
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
-from tests.reading import of_type
+from tests.reading import of_type, without_nodes
 from tests.tools import ask
 
 CONFIG: Any = {"configurable": {"thread_id": "t1"}}
@@ -33,11 +33,6 @@ def around(agent: Any, handler: CoagentCallbackHandler, **options: Any) -> Any:
     return builder.compile(checkpointer=InMemorySaver())
 
 
-def told(log: MemoryDelivery) -> list[tuple[str, int, int]]:
-    """The sequence without the events of graph nodes."""
-    return [at for at in log.sequence if not at[0].startswith("component_")]
-
-
 def test_subgraph_goes_on_with_the_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A human's answer reaches the graph around it alone, whose task then asks no more: it is the same prompt."""
     graph = around(create_agent(chat(QUESTION, "done", "hello"), [ask]), handler)
@@ -45,7 +40,7 @@ def test_subgraph_goes_on_with_the_answer(log: MemoryDelivery, handler: CoagentC
         graph.invoke(given, CONFIG)
     handler.close()
 
-    assert told(log) == [
+    assert without_nodes(log) == [
         ("session_start", 1, 0),
         ("user_input", 1, 0),
         ("llm_call", 1, 1),
@@ -77,7 +72,7 @@ def test_tool_goes_on_with_the_answer(log: MemoryDelivery, handler: CoagentCallb
     agent.invoke(Command(resume="yes"), CONFIG)
     handler.close()
 
-    assert told(log) == [
+    assert without_nodes(log) == [
         ("session_start", 1, 0),
         ("user_input", 1, 0),
         ("tool_call", 1, 0),
@@ -98,7 +93,7 @@ def test_subgraph_is_retried(log: MemoryDelivery, handler: CoagentCallbackHandle
     graph = around(create_agent(chat(ValueError("down"), "done"), []), handler, retry_policy=policy)
     graph.invoke({"messages": [("user", "Buy it")]}, CONFIG)
 
-    assert told(log) == [
+    assert without_nodes(log) == [
         ("session_start", 1, 0),
         ("user_input", 1, 0),
         ("llm_call", 1, 1),

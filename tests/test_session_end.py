@@ -18,13 +18,13 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langgraph.graph import StateGraph
 
-from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain import CoagentCallbackHandler, Session
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.sessions import registry
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
 from tests.reading import ONE_CALL, of_type, types
-from tests.tools import asking_agent
+from tests.tools import asking_agent, in_thread
 
 A_MINUTE = 59_990  # milliseconds: two clocks that are read one after the other may differ by one
 
@@ -510,3 +510,32 @@ def test_what_cannot_be_logged_keeps_no_session_open() -> None:
     own = log.entries[-1]["session_id"]
 
     assert [e["session_id"] for e in of_type(log, "session_end")] == ["call", "whole", own]
+
+
+class LeavesBlock(MemoryDelivery):
+    """A delivery that leaves a block while a root run in it ends, when "unanswered" is logged."""
+
+    block: Session
+
+    def append(self, lines: bytes, count: int = 1) -> None:
+        """Keep the entries."""
+        super().append(lines, count)
+        if b'"unanswered"' in lines:
+            thread = threading.Thread(target=self.block.__exit__, args=(None, None, None))
+            thread.start()
+            thread.join(10)
+
+
+def test_block_that_is_left_while_its_run_ends_ends_as_that() -> None:
+    """Another thread leaves it just before the run's status and answer are known: the session waits for them."""
+    log, agent = LeavesBlock(), asking_agent()
+    handler = CoagentCallbackHandler(delivery=log)
+    with handler.session("Cook", session_id="s"):
+        agent.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    log.block = handler.session(session_id="s").__enter__()
+    agent.invoke({"messages": [("user", "Never mind")]}, in_thread(handler, "t"))
+
+    end = log.entries[-1]
+    assert (end["event_type"], end["meta"]["status"], end["output_data"]) == (
+        "session_end", "completed", {"response": "done"},
+    )  # fmt: skip

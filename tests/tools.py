@@ -1,4 +1,4 @@
-"""Tools that the agents of several tests use, a node that runs tools, and an agent that asks a person."""
+"""Tools that the agents of several tests use, a node that runs tools, and an agent that asks a person in a thread."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import warnings
 from typing import Any
 
 from langchain.agents import create_agent
-from langchain_core.tools import BaseTool, tool
+from langchain_core.tools import BaseTool, ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import interrupt
 
+from coagent_langchain import CoagentCallbackHandler
 from tests.fakes import calls, chat
 
 
@@ -17,6 +18,12 @@ from tests.fakes import calls, chat
 def add(a: int, b: int) -> int:
     """Add."""
     return a + b
+
+
+@tool
+def bad(food: str) -> str:
+    """Fail."""
+    raise ToolException("no stock")
 
 
 @tool
@@ -37,3 +44,8 @@ def asking_agent() -> Any:
     """An agent whose tool asks a person, then says that it is done."""
     model = chat(calls(("ask", {"question": "ok?"}, "c1")), "done")
     return create_agent(model, [ask], checkpointer=InMemorySaver())
+
+
+def in_thread(handler: CoagentCallbackHandler, thread: str, **further: Any) -> Any:
+    """The config of a run in one of LangGraph's threads."""
+    return {"callbacks": [handler], "configurable": {"thread_id": thread}, **further}
