@@ -1,4 +1,4 @@
-"""Fake models: instant and scripted, with token usage even when streamed; and a prompt for them."""
+"""Fake models: instant and scripted, with usage even when streamed; a prompt for them, and a call that they make."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "You are a chef."), ("human", "Cook {food}")])
+CALL = {"id": "call_1", "name": "weather", "args": {"city": "Paris"}}
 USAGE = {"input_tokens": 10, "output_tokens": 4, "total_tokens": 14}
 
 

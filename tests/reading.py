@@ -1,7 +1,8 @@
-"""Helpers that read a log, or the state of a handler."""
+"""Helpers that read a log, or the state of a handler; and what a log is expected to contain."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from coagent_langchain import CoagentCallbackHandler
@@ -9,6 +10,7 @@ from coagent_langchain.testing import MemoryDelivery
 
 ONE_CALL = ["session_start", "user_input", "llm_call", "llm_response"]
 ONE_CALL_SEQUENCE = [("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1)]
+DIGEST = {"mime": "image/png", "bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}
 
 
 def types(log: MemoryDelivery) -> list[str]:
@@ -32,6 +34,15 @@ def sessions(log: MemoryDelivery) -> dict[str, list[str]]:
 def without_nodes(log: MemoryDelivery) -> list[tuple[str, int, int]]:
     """The sequence without the events of graph nodes."""
     return [at for at in log.sequence if not at[0].startswith("component_")]
+
+
+def tool_answers(log: MemoryDelivery) -> list[tuple[Any, ...]]:
+    """The tool responses: turn, id, name, success and outcome."""
+    return [
+        (e["turn_number"], e["meta"]["tool_call_id"], e["tool_response"]["tool_name"], e["tool_response"]["success"],
+         e["meta"].get("outcome"))
+        for e in of_type(log, "tool_response")
+    ]  # fmt: skip
 
 
 def state_of(handler: CoagentCallbackHandler) -> dict[str, int]:

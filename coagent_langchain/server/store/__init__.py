@@ -168,7 +168,7 @@ class Pruned:
 
 
 class Store(Protocol):
-    """Where entries are stored; every implementation passes the same tests (`tests/server/test_store.py`).
+    """Where entries are stored; every implementation passes the same tests (`test_store.py`, `test_roll_up.py`).
 
     Attributes:
         event_types: the event types that this store can keep.
