@@ -7,7 +7,6 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,20 +19,13 @@ from langgraph.graph import StateGraph
 
 from coagent_langchain import CoagentCallbackHandler, Session
 from coagent_langchain.server.store.rollup import roll_up
-from coagent_langchain.sessions import registry
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
 from tests.reading import ONE_CALL, of_type, types
 from tests.tools import asking_agent, in_thread
+from tests.waiting import pass_time
 
 A_MINUTE = 59_990  # milliseconds: two clocks that are read one after the other may differ by one
-
-
-def pass_time(monkeypatch: pytest.MonkeyPatch, minutes: int) -> None:
-    """Set the machine's clocks forward."""
-    now, monotonic = time.time_ns, time.monotonic
-    monkeypatch.setattr(time, "time_ns", lambda: now() + minutes * 60 * 10**9)
-    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + minutes * 60)
 
 
 @pytest.mark.parametrize("rule", [{}, {"redact": dict}], ids=["none", "the same"])
@@ -94,39 +86,6 @@ def test_total_includes_responses_that_report_only_one_number(
     assert [counted.counts[name] for name in names] == [*tokens, 2]
 
 
-def test_idle_session_ends_by_itself(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session without an event for half an hour is ended by the sweep."""
-    handler = CoagentCallbackHandler("s", delivery=log)
-    chat("a").invoke("q", {"callbacks": [handler]})
-    pass_time(monkeypatch, 31)
-    handler._sessions.sweep()
-
-    assert (log.sequence[-1], log.entries[-1]["meta"]["status"]) == (("session_end", 1, 0), "idle")
-
-
-def test_session_in_which_the_application_logs_is_not_idle(
-    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A service's own session collects what is logged outside of runs, perhaps for days."""
-    for number in range(3):
-        handler.log("info", f"tick {number}")
-        pass_time(monkeypatch, 20)
-        handler._sessions.sweep()
-
-    assert types(log) == ["session_start", "info", "info", "info"]
-
-
-def test_session_without_a_block_ends_with_its_last_event(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time from the last event until the session is closed is not part of the session."""
-    handler = CoagentCallbackHandler("s", delivery=log)
-    chat("a").invoke("q", {"callbacks": [handler]})
-    pass_time(monkeypatch, 1)
-    handler.close()
-
-    last, end = log.entries[-2:]
-    assert (end["timestamp"], end["meta"]["elapsed_time_ms"] < 60_000) == (last["timestamp"], True)
-
-
 def test_session_lasts_as_long_as_its_last_chain(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """The time that a chain runs after its last model call is part of the session, though there is no event for it."""
     (chat("a") | (lambda answer: time.sleep(0.03))).invoke("q", {"callbacks": [handler]})
@@ -169,23 +128,6 @@ def test_session_that_waits_for_a_person_says_so(
     handler.close()
 
     assert log.entries[-1]["meta"]["status"] == "interrupted"
-
-
-def test_idle_session_whose_last_run_failed_ends_as_failed(
-    log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A service's sessions end when they are idle: those that failed can be found, unless a later run succeeded."""
-    handler = CoagentCallbackHandler(delivery=log)
-    for session_id, answers in (("failed", ["a", ValueError("down")]), ("went on", [ValueError("down"), "a"])):
-        model = chat(*answers)
-        for _ in answers:
-            with contextlib.suppress(ValueError):
-                model.invoke("q", {"callbacks": [handler], "metadata": {"session_id": session_id}})
-    pass_time(monkeypatch, 31)
-    handler._sessions.sweep()
-
-    ended = [(e["session_id"], e["meta"]["status"]) for e in of_type(log, "session_end")]
-    assert ended == [("failed", "failed"), ("went on", "idle")]
 
 
 def test_how_the_application_ends_a_session_that_waits_counts(
@@ -280,31 +222,6 @@ def test_session_that_is_left_by_an_error_ends_at_once(log: MemoryDelivery, hand
     assert [e["meta"].get("outcome") or e["meta"].get("status") for e in log.entries[-2:]] == ["unknown", "failed"]
 
 
-def test_session_that_was_idle_longest_makes_room(
-    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With ever new ids, the number of open sessions and of remembered prompt numbers of ended ones is bounded."""
-    monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
-    monkeypatch.setattr(registry, "MAX_ENDED", 2)
-    for number in range(8):
-        chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": f"s{number}"}})
-
-    ended = [(e["session_id"], e["meta"]["status"]) for e in of_type(log, "session_end")]
-    assert ended == [(f"s{number}", "idle") for number in range(5)]
-    assert (list(handler._sessions._open), list(handler._sessions._last_numbers)) == (["s5", "s6", "s7"], ["s3", "s4"])
-
-
-def test_session_that_was_spoken_in_again_is_not_the_first_to_make_room(
-    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It began first, but another session has been idle longer."""
-    monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
-    for name in ("a", "b", "c", "a", "d"):
-        chat("yes").invoke("q", {"callbacks": [handler], "metadata": {"session_id": name}})
-
-    assert [e["session_id"] for e in of_type(log, "session_end")] == ["b"]
-
-
 def test_call_that_fails_after_its_run_has_ended_leaves_that_completed(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
@@ -318,79 +235,6 @@ def test_call_that_fails_after_its_run_has_ended_leaves_that_completed(
 
     assert [e["event_type"] for e in log.entries[-2:]] == ["error", "session_end"]
     assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == ("completed", {"response": "soup"})
-
-
-def test_session_with_something_open_makes_no_room(
-    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However many sessions there are, none is ended during its block or a run."""
-    monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
-
-    def elsewhere(work: Callable[[], object]) -> None:
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
-
-    def others() -> None:
-        for number in range(8):
-            chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": f"s{number}"}})
-
-    def run() -> None:
-        step = RunnableLambda(lambda _: elsewhere(others))
-        step.invoke("x", {"callbacks": [CoagentCallbackHandler("run", delivery=log)]})
-
-    with handler.session("work", session_id="block"):
-        elsewhere(run)
-        chat("a").invoke("q", {"callbacks": [handler]})
-
-    told = {name: [e["event_type"] for e in log.entries if e["session_id"] == name] for name in ("block", "run")}
-    assert told["block"] == ["session_start", "user_input", "llm_call", "llm_response", "session_end"]
-    assert "session_end" not in told["run"]
-
-
-@pytest.mark.parametrize(("hours", "ended"), [(1, False), (25, True)])
-def test_session_in_which_something_runs_is_not_idle(
-    hours: int, ended: bool, log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A call may take long; only after a day without an event is its session ended."""
-    handler = CoagentCallbackHandler("s", delivery=log)
-
-    def sweep(_: str) -> str:
-        chat("a").invoke("q")
-        pass_time(monkeypatch, hours * 60)
-        handler._sessions.sweep()
-        return "ok"
-
-    RunnableLambda(sweep).invoke("q", {"callbacks": [handler]})
-
-    assert (log.entries[-1]["event_type"] == "session_end") is ended
-
-
-def test_end_of_a_run_counts_as_activity(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session counts as idle half an hour after its last run has ended."""
-    handler = CoagentCallbackHandler("s", delivery=log)
-
-    def work(_: str) -> str:
-        chat("a").invoke("q")
-        pass_time(monkeypatch, 60)
-        return "ok"
-
-    RunnableLambda(work).invoke("q", {"callbacks": [handler]})
-    handler._sessions.sweep()
-
-    assert len(handler._sessions) == 1
-
-
-def test_start_of_a_call_counts_as_activity(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session that was idle for long is not ended during a model call."""
-    handler = CoagentCallbackHandler("s", delivery=log)
-    chat("a").invoke("q", {"callbacks": [handler]})
-    pass_time(monkeypatch, 60)
-    words = chat("a b").stream("q", {"callbacks": [handler]})
-    next(words)
-    handler._sessions.sweep()
-
-    assert len(handler._sessions) == 1
 
 
 def test_block_around_a_conversation_that_goes_on_lasts_as_long_as_both(

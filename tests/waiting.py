@@ -1,9 +1,11 @@
-"""Waiting for what happens in other threads and processes."""
+"""Waiting for what happens in other threads and processes, and passing time without waiting."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+
+import pytest
 
 
 def until(holds: Callable[[], bool], seconds: float = 30) -> None:
@@ -12,3 +14,10 @@ def until(holds: Callable[[], bool], seconds: float = 30) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not come to hold"
         time.sleep(0.02)
+
+
+def pass_time(monkeypatch: pytest.MonkeyPatch, minutes: int) -> None:
+    """Set the machine's clocks forward."""
+    now, monotonic = time.time_ns, time.monotonic
+    monkeypatch.setattr(time, "time_ns", lambda: now() + minutes * 60 * 10**9)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + minutes * 60)
