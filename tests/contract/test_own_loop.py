@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.tools import BaseTool, ToolException, tool
 
 from coagent_langchain import CoagentCallbackHandler
-from coagent_langchain.sessions import pending
+from coagent_langchain.sessions.pending import MAX_ATTEMPTS
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
 from tests.reading import of_type
@@ -129,20 +129,17 @@ def test_tool_that_no_model_requested_is_no_other_attempt(log: MemoryDelivery, h
     assert (len(of_type(log, "error")), of_type(log, "recovery")) == (2, [])
 
 
-def test_many_attempts_at_a_tool_of_an_own_loop(
-    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_attempts_at_a_tool_of_an_own_loop(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Only the latest attempts are remembered: an application may try for ever."""
-    monkeypatch.setattr(pending, "MAX_ATTEMPTS", 2)
-    look = looking(*map(ValueError, "abc"), None)
+    look = looking(*(ValueError(str(number)) for number in range(MAX_ATTEMPTS + 1)), None)
     config: Any = {"callbacks": [handler]}
     asked = chat(calls(("look", {"place": "a"}, "1"))).invoke("q", config)
-    for _ in range(4):
+    for _ in range(MAX_ATTEMPTS + 2):
         with contextlib.suppress(ValueError):
             look.invoke(asked.tool_calls[0], config)
 
     errors = [each["event_id"] for each in of_type(log, "error")]
-    assert [each["error_info"]["error_id"] for each in of_type(log, "recovery")] == errors[-2:]
+    assert [each["error_info"]["error_id"] for each in of_type(log, "recovery")] == errors[1:]
 
 
 def test_tool_of_an_own_loop_that_fails_and_then_answers_with_an_error(
