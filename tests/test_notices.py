@@ -7,46 +7,44 @@ from pathlib import Path
 import pytest
 
 from coagent_langchain.delivery.notices import Notices
-from tests.delivery_parts import LINES, delivery_to, line, spool_in
-
-WHERE = "http://localhost:3000/api/v1"
+from tests.delivery_parts import ADDRESS, LINES, delivery_to, line, spool_in
 
 
 @pytest.mark.parametrize(("kept", "see"), [(True, "; see coagent-langchain spool rejected"), (False, "")])
 def test_program_says_at_its_end_what_has_not_arrived(kept: bool, see: str) -> None:
     """And by which commands to see or send it, unless rejected events are not kept."""
-    notices = Notices(WHERE)
+    notices = Notices(ADDRESS)
     notices.report_problem("refused", 2)
     notices.report_losses(1, "rejected", "bad")
     notices.report_losses(3, "lost", "a file was removed")
     notices.report_final_losses(4)
 
     assert notices.describe_unsent(2, kept) == [
-        f"2 events waiting for {WHERE} (refused); to send them later: coagent-langchain spool flush",
-        f"1 event for {WHERE} rejected: bad{see}",
-        f"3 events for {WHERE} lost: a file was removed",
-        f"4 events for {WHERE} lost at exit: refused",
+        f"2 events waiting for {ADDRESS} (refused); to send them later: coagent-langchain spool flush",
+        f"1 event for {ADDRESS} rejected: bad{see}",
+        f"3 events for {ADDRESS} lost: a file was removed",
+        f"4 events for {ADDRESS} lost at exit: refused",
     ]
 
 
 def test_program_whose_server_is_right_again_names_no_problem() -> None:
     """What waits then has only not been sent yet."""
-    notices = Notices(WHERE)
+    notices = Notices(ADDRESS)
     notices.report_problem("refused", 2)
     notices.report_recovery(5)
     nothing = notices.describe_unsent(0, kept=True)
     notices.report_final_losses(1)
 
     assert (nothing, notices.describe_unsent(1, kept=True)) == ([], [
-        f"1 event waiting for {WHERE}; to send them later: coagent-langchain spool flush",
-        f"1 event for {WHERE} lost at exit: the server has not responded",
+        f"1 event waiting for {ADDRESS}; to send them later: coagent-langchain spool flush",
+        f"1 event for {ADDRESS} lost at exit: the server has not responded",
     ])  # fmt: skip
 
 
 def test_folder_that_goes_and_comes_back_is_told_once_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The worker asks for news in each of its rounds."""
     (tmp_path / "d").write_text("")
-    notices, spool = Notices(WHERE), spool_in(tmp_path / "d")
+    notices, spool = Notices(ADDRESS), spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
     for _ in range(2):
         notices.report_spool_changes(spool)

@@ -21,7 +21,7 @@ from langchain_core.callbacks.manager import CallbackManager
 from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tools import ToolException, tool
+from langchain_core.tools import ToolException
 from langchain_core.tracers import _streaming
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -32,13 +32,7 @@ from coagent_langchain import CoagentCallbackHandler, tracing
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, ScriptedText, Silent, calls, chat
 from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
-from tests.tools import ask, asking_agent
-
-
-@tool
-def fail(food: str) -> str:
-    """Fail."""
-    raise ToolException("no stock")
+from tests.tools import ask, asking_agent, bad
 
 
 class Other(BaseCallbackHandler):
@@ -449,10 +443,10 @@ def test_rescued_tool_error_is_an_error_and_a_recovery(
         except ToolException as error:
             return ToolMessage(str(error), tool_call_id=request.tool_call["id"], status="error")
 
-    lenient = fail.model_copy(update={"handle_tool_error": True})
-    model = chat(calls(("fail", {"food": "leek"}, "c1")), "sorry")
+    lenient = bad.model_copy(update={"handle_tool_error": True})
+    model = chat(calls(("bad", {"food": "leek"}, "c1")), "sorry")
     agent: Any = (
-        create_agent(model, [fail], middleware=[rescue]) if way == "middleware" else create_agent(model, [lenient])
+        create_agent(model, [bad], middleware=[rescue]) if way == "middleware" else create_agent(model, [lenient])
     )
     agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
