@@ -15,6 +15,7 @@ from coagent_langchain.server.store import Store
 from coagent_langchain.server.store.sqlite import SqliteStore
 from coagent_langchain.server.store.sqlite_pruning import StoreFile
 from tests.server import sessions
+from tests.server.asking import TOKEN
 from tests.server.pages import log
 
 KINDS = [
@@ -91,3 +92,10 @@ def three(running: Running) -> Running:
             entry["timestamp"] += hour * 3_600_000
         log(running, made)
     return running
+
+
+@pytest.fixture
+def closed() -> Iterator[Running]:
+    """A server with a token."""
+    with server.launch(token=TOKEN) as launched:
+        yield launched

@@ -18,8 +18,7 @@ import requests
 from coagent_langchain import server
 from coagent_langchain.server.running import Running
 from coagent_langchain.wire import EventType
-
-TOKEN = "s3cret-token"
+from tests.server.asking import TOKEN
 
 
 def page(running: Running, **headers: str) -> str:
