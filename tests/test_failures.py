@@ -20,7 +20,7 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
-from tests.reading import of_type
+from tests.reading import ONE_CALL_SEQUENCE, of_type
 from tests.tools import bad
 from tests.waiting import until
 
@@ -306,7 +306,9 @@ def test_error_cut_off_from_its_cause_does_not_name_it(log: MemoryDelivery, hand
     assert [e["meta"].get("caused_by") for e in of_type(log, "error")] == [None, None]
 
 
-def test_tool_that_raises(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+def test_tool_that_raises_has_one_error_and_a_failed_response(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
     """A tool's exception is one error, and a response with `success` false that refers to it."""
     agent = create_agent(chat(calls(("bad", {"food": "leek"}, "c1"))), [bad])
     with pytest.raises(ToolException):
@@ -368,3 +370,16 @@ def test_each_of_many_failures_is_told_once(raises: bool, log: MemoryDelivery, h
     errors = [entry["event_id"] for entry in of_type(log, "error")]
     recovered = [entry["error_info"]["error_id"] for entry in of_type(log, "recovery")]
     assert (len(errors), recovered) == (100, [] if raises else errors[-64:])
+
+
+def test_error_is_one_event_where_it_arose(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """An exception that propagates through a chain is logged once, with its path, and reaches the application."""
+    chain = (RunnableLambda(lambda x: x) | chat(ValueError("no gas"))).with_config(run_name="cook")
+    with pytest.raises(ValueError, match="no gas"):
+        chain.invoke("soup", {"callbacks": [handler]})
+
+    (error,) = of_type(log, "error")
+    assert log.sequence == [*ONE_CALL_SEQUENCE[:3], ("error", 1, 1)]
+    assert error["error_info"]["error_type"] == "ValueError"
+    assert error["error_info"]["error_message"] == "no gas"
+    assert error["meta"]["path"] == ["cook", "ScriptedChat"]

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import chat
+from tests.fakes import PROMPT, chat
 from tests.reading import of_type
 
 
@@ -175,3 +175,12 @@ def test_input_of_a_stream_is_not_what_its_first_tool_is_given(
 
     told = [(e["event_type"], e.get("prompt")) for e in log.entries]
     assert told == [("session_start", None), ("tool_call", None), ("tool_response", None), ("user_input", "How much?")]
+
+
+def test_input_says_what_the_users_own_metadata_is(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The metadata and tags that a run was given are in its input event, too, and in that of its session's start."""
+    config: Any = {"callbacks": [handler], "metadata": {"tenant": "acme"}, "tags": ["beta"]}
+    (PROMPT | chat("Soup")).invoke({"food": "carrots"}, config)
+
+    context = {"metadata": {"tenant": "acme"}, "tags": ["beta"]}
+    assert [e["meta"].get("context") for e in log.entries if e["turn_number"] == 0] == [context, context]

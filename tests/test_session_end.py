@@ -250,7 +250,7 @@ def test_block_around_a_conversation_that_goes_on_lasts_as_long_as_both(
     assert log.entries[-1]["meta"]["elapsed_time_ms"] >= A_MINUTE
 
 
-def test_cancelled_session(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+def test_session_of_a_cancelled_task_ends_as_cancelled(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A cancelled task ends its session as cancelled, without an error."""
 
     async def main() -> None:

@@ -88,7 +88,7 @@ def test_words_come_at_the_pace_that_was_asked_for() -> None:
     assert (len(came), came[-1] - came[0] > 0.2) == (6, True)
 
 
-def test_async_chat_model() -> None:
+def test_async_chat_model_works_like_the_sync_one() -> None:
     """The async client works like the sync one."""
     with OllamaStandIn(["Soup."]) as stand_in:
         message = asyncio.run(chat(stand_in).ainvoke("Dinner?"))

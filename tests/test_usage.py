@@ -83,7 +83,7 @@ def numbers(found: Usage | None) -> tuple[Any, ...]:
     return found.input_tokens, found.output_tokens, found.total_tokens
 
 
-def test_openai() -> None:
+def test_openais_input_includes_what_was_cached() -> None:
     """OpenAI's input includes the cached part; details are kept unchanged."""
     found = usage(openai())
 
@@ -96,7 +96,7 @@ def test_openai() -> None:
 
 
 @pytest.mark.parametrize("tier", ["flex", "priority"])
-def test_openai_service_tiers(tier: str) -> None:
+def test_keys_of_openais_service_tiers_are_kept(tier: str) -> None:
     """A service tier's keys are kept, and its cached input is recognised."""
     found = usage(openai(service_tier=tier))
 
@@ -105,7 +105,7 @@ def test_openai_service_tiers(tier: str) -> None:
     assert cache_tokens(found.details["input_token_details"]) == 64
 
 
-def test_openai_with_several_candidates() -> None:
+def test_openais_tokens_of_several_candidates_are_counted_once() -> None:
     """Each candidate repeats the response's tokens, which are counted once."""
     assert numbers(usage(openai(choices=[CHOICE, {**CHOICE, "index": 1}]))) == (100, 20, 120)
 
@@ -122,7 +122,7 @@ def test_candidates_of_different_calls_are_summed() -> None:
     assert found.details == {"output_token_details": {"reasoning": 5}}
 
 
-def test_openai_streamed() -> None:
+def test_openais_stream_gives_the_same_numbers() -> None:
     """Merged chunks, the last with the usage, give the same numbers without any llm_output."""
     model = ChatOpenAI(model="gpt-4o", api_key="x")
     chunks = [
@@ -139,7 +139,7 @@ def test_openai_streamed() -> None:
     assert found.details["input_token_details"]["cache_read"] == 64
 
 
-def test_anthropic() -> None:
+def test_anthropics_input_includes_what_was_cached() -> None:
     """Anthropic's input includes the cached part; cache writes by lifetime are kept even if their total is 0."""
     found = usage(anthropic())
 
@@ -363,7 +363,7 @@ def ollama() -> Iterator[OllamaStandIn]:
 
 
 @pytest.mark.parametrize("kind", [ChatOllama, OllamaLLM])
-def test_ollama_chat_and_text(ollama: OllamaStandIn, kind: Any) -> None:
+def test_ollamas_chat_and_text_models_report_their_tokens(ollama: OllamaStandIn, kind: Any) -> None:
     """Ollama's chat and text models report their tokens, streamed or not."""
     model, ends = kind(model="llama3.2", base_url=ollama.url), Ends()
 

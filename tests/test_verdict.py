@@ -26,7 +26,7 @@ MATRIX = {
 
 
 @pytest.mark.parametrize(("status", "meaning"), [(s, m) for m, statuses in MATRIX.items() for s in statuses])
-def test_status_matrix(status: int, meaning: Meaning) -> None:
+def test_each_status_has_one_meaning(status: int, meaning: Meaning) -> None:
     """Each status has one meaning for a batch."""
     with FaultyServer(lambda request: Answer(status, b"" if status in (204, 301) else b"{}")) as server:
         reply = Transport(server.base_url).post(b"[{},{}]")

@@ -1,4 +1,4 @@
-"""Shared by the tests of a session's page: sessions to show, and how to open and read the page."""
+"""Shared by the tests of the list and of a session's page: sessions to show, and how to open and read the pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from urllib.parse import quote
 from playwright.sync_api import Page, expect
 
 from coagent_langchain.wire import now_ms
-from tests.server.story import Story
+from tests.browser.conftest import Post
+from tests.server import sessions
+from tests.server.story import T0, Story
 
 TRIP = "trip-planner/2026-11-22T13:04:18+00:00"
 PATH = f"/sessions/{quote(TRIP, safe='')}"
@@ -38,3 +40,15 @@ def follow(page: Page, path: str = "/sessions/live") -> None:
 def labels(page: Page) -> list[str]:
     """The labels of the visible rows, from top to bottom, as they stand in the document."""
     return page.locator("#tree .row b").all_text_contents()
+
+
+def titles(page: Page) -> list[str]:
+    """The titles in the list, from top to bottom."""
+    return page.locator("td.c-title a").all_inner_texts()
+
+
+def fill(post: Post) -> None:
+    """Three sessions, the recipe first."""
+    post(sessions.recipe("recipe", T0))
+    post(sessions.failed("broken", T0 + 1000))
+    post(sessions.running("live", T0 + 2000))

@@ -1,31 +1,16 @@
-"""The list of sessions as people use it: keyboard, filters, sorting, choosing two to compare, live updates."""
+"""The list of sessions as people use it: keyboard, filters, sorting, columns, choosing two to compare."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
-from coagent_langchain.server import launch, open_beside
-from coagent_langchain.wire import now_ms
 from tests.browser.conftest import Post
+from tests.browser.pages import fill, titles
 from tests.server import sessions
-from tests.server.pages import log
 from tests.server.story import T0, Story
-
-
-def titles(page: Page) -> list[str]:
-    """The titles in the list, from top to bottom."""
-    return page.locator("td.c-title a").all_inner_texts()
-
-
-def fill(post: Post) -> None:
-    """Three sessions, the recipe first."""
-    post(sessions.recipe("recipe", T0))
-    post(sessions.failed("broken", T0 + 1000))
-    post(sessions.running("live", T0 + 2000))
 
 
 def test_keys_move_through_the_list_and_open_a_session(page: Page, post: Post) -> None:
@@ -175,45 +160,6 @@ def test_error_of_a_failed_session_goes_on_below_its_figures(page: Page, post: P
     assert page.locator("td .errs").evaluate("errors => errors.getBoundingClientRect().right") <= end
 
 
-def test_error_of_a_failed_session_wraps_on_a_phone(page: Page, post: Post) -> None:
-    """It is what the reader of an alert looks for, and touch has no hover."""
-    story = Story("s").ask("Sum up")
-    story.log("error", 1, error_info={"error_type": "BadRequestError", "error_message": "too long " * 13})
-    post(story.end("failed", status="failed"))
-    page.set_viewport_size({"width": 390, "height": 600})
-    page.goto("/")
-    why = page.locator(".why")
-
-    assert why.inner_text() == "BadRequestError: " + " ".join(["too long"] * 13)
-    assert why.evaluate("line => line.scrollWidth <= line.clientWidth && line.offsetHeight > 20")
-
-
-@pytest.mark.parametrize(
-    ("width", "columns"),
-    [
-        (800, "Started ↓ Duration Errors"),
-        (1099, "Started ↓ Duration Errors"),
-        (1100, "Started ↓ Duration Tokens Cost Errors Models, tags"),
-        (1280, "Started ↓ Duration Prompts Calls Tools Tokens Cost Errors Models, tags"),
-        (1440, "Started ↓ Duration Prompts Turns Calls Tools Tokens Out Cost Errors Models, tags"),
-    ],
-)
-def test_a_narrow_window_leaves_out_columns_not_the_id(page: Page, post: Post, width: int, columns: str) -> None:
-    """A long title and a UUID fit one below the other from 320 pixels on; the page does not scroll sideways."""
-    session_id = "0f8b1c2d-3e4f-4a5b-8c6d-7e8f9a0b1c2d"
-    post(Story(session_id).ask("word " * 60).entries)
-    page.set_viewport_size({"width": width, "height": 600})
-    page.goto("/")
-    page.wait_for_selector("#live.on")
-    title, name = (page.locator(f".c-title {part}").bounding_box() or {} for part in ("a", ".id"))
-
-    assert " ".join(page.locator("th:visible").all_inner_texts()) == f"Compare Status Session {columns}"
-    assert page.locator("td.c-title").evaluate("cell => cell.offsetWidth") >= 320
-    assert name["y"] == title["y"] + title["height"]
-    assert page.locator(".c-title .id").evaluate("id => id.scrollWidth <= id.clientWidth")
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-
-
 def test_two_chosen_sessions_are_compared(page: Page, post: Post) -> None:
     """A third cannot be chosen; the button leads to both, side by side."""
     fill(post)
@@ -231,26 +177,6 @@ def test_two_chosen_sessions_are_compared(page: Page, post: Post) -> None:
         "Read invoice 4711.pdf and file it",
         "Generate three recipes using chicken and vegetables",
     ]
-
-
-@pytest.mark.parametrize("width", [390, 1400])
-def test_comparison_has_model_names_whole_and_apart(page: Page, post: Post, width: int) -> None:
-    """On a phone a long name wraps within its own column."""
-    names = ["claude-sonnet-4-5-20250929", "openai/gpt-oss-120b-instruct"]
-    for session_id in ("one", "two"):
-        story = Story(session_id).ask("x")
-        for name in names:
-            story.model("x", "y", 5, (1, 1), model=name)
-        post(story.entries)
-    page.set_viewport_size({"width": width, "height": 844})
-    page.goto("/compare?s=one&s=two")
-    words = page.locator(".versus .word")
-    cut = words.evaluate_all("""all => all.filter((each) => {
-        const cell = each.parentElement.getBoundingClientRect();
-        return each.getBoundingClientRect().right > cell.right || each.scrollWidth > each.clientWidth;
-    }).map((each) => each.textContent)""")
-
-    assert (words.all_inner_texts(), cut) == (names * 2, [])
 
 
 @pytest.mark.parametrize("part", [".foot >> text=1–40 of 40", "#compare"])
@@ -278,126 +204,6 @@ def test_neither_heads_nor_foot_hide_the_marked_row(page: Page, post: Post, keys
     assert row["y"] + row["height"] <= foot["y"]
 
 
-def test_phone_list_tells_sessions_of_one_title_apart(page: Page, post: Post) -> None:
-    """If titles are the same, the ids are shown."""
-    post(sessions.running("one"))
-    post(sessions.running("two"))
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto("/")
-
-    expect(page.locator("td.c-title .id:visible")).to_have_text(["two", "one"])
-
-
-def test_phone_list_leaves_out_tokens_that_nobody_reports(page: Page, post: Post) -> None:
-    """As it omits an unknown cost."""
-    post(sessions.running("live"))
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto("/")
-    page.wait_for_selector("#live.on")
-
-    assert page.locator("tbody td:visible").all_inner_texts()[3:] == ["3 ms", "gemma3:4b"]
-
-
-@pytest.mark.parametrize(("path", "place"), [("/", "td:nth-child(5)"), ("/sessions/live", "dt:text('Duration') + dd")])
-def test_duration_goes_on_while_a_session_runs(page: Page, post: Post, path: str, place: str) -> None:
-    """In the list and in the page's header: the time since its start, though no event arrives."""
-    post(sessions.running("live", now_ms() - 95_000))
-    page.goto(path)
-    page.wait_for_selector("#live.on")
-    before = page.locator(place).inner_text()
-
-    expect(page.locator(place)).not_to_have_text(before)
-    expect(page.locator(place)).to_have_text(re.compile(r"^1 min \d\d s$"))
-
-
-@pytest.mark.parametrize(("path", "place"), [
-    ("/", "td.c-time"), ("/sessions/live", "dt:text('Started') + dd"), ("/sessions/live?tab=conversation", "h2 time"),
-])  # fmt: skip
-def test_how_long_ago_goes_on_while_the_page_is_open(page: Page, post: Post, path: str, place: str) -> None:
-    """In the list, in a session page's header and between its prompts, though no event arrives."""
-    post(sessions.running("live", now_ms() - 14_000))
-    page.clock.install()
-    page.goto(path)
-    expect(page.locator(place)).to_have_text(re.compile(r"^\d\d sec\. ago$"))
-    page.clock.fast_forward(10 * 60_000)
-
-    expect(page.locator(place)).to_have_text("10 min. ago")
-
-
-def test_phone_filters_and_sorts_in_one_disclosure(page: Page, post: Post) -> None:
-    """Closed it shows the number of filters; open it has all of them, large enough for a finger, and sorting."""
-    fill(post)
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto("/?model=gemma3:4b")
-    page.get_by_text("Filters (1)").click()
-    search, filters = (page.locator(name).bounding_box() or {} for name in ("#search", "summary"))
-    sizes = page.locator("#filters :is(input, select, summary, button, a)").evaluate_all("""all => all.map((each) => {
-        const { left, right, height } = each.getBoundingClientRect();
-        return left >= 0 && right <= innerWidth && height >= 40;
-    })""")
-    fonts = page.locator("#filters :is(input, select)").evaluate_all(
-        "all => [...new Set(all.map((each) => getComputedStyle(each).fontSize))]"
-    )
-    page.get_by_label("Sort").select_option("Tokens ↓")
-    page.wait_for_url("**/?model=gemma3%3A4b&sort=-total_tokens")
-    sorted_by_tokens = titles(page)
-    page.get_by_text("Clear", exact=True).click()
-    page.wait_for_url(re.compile(r"/$"))
-
-    assert (sizes, fonts) == ([True] * 10, ["16px"])
-    assert search["width"] > 280
-    assert filters["y"] >= search["y"] + search["height"]
-    assert sorted_by_tokens == ["Generate three recipes using chicken and vegetables", "Where is my parcel 9Z-118?"]
-    expect(page.locator("summary")).to_have_text("Filters")
-    expect(page.get_by_label("Status")).to_be_hidden()
-
-
-def test_the_list_is_live_and_keeps_what_is_chosen(page: Page, post: Post) -> None:
-    """A new session appears on top; ticks are kept."""
-    fill(post)
-    page.goto("/")
-    page.wait_for_selector("#live.on")
-    page.locator("input[value=broken]").check()
-    post(sessions.recipe("newest", T0 + 9000))
-    expect(page.locator("tr.fresh")).to_have_count(1)
-
-    assert page.locator("tbody input[name=s]").first.get_attribute("value") == "newest"
-    expect(page.locator("input[value=broken]")).to_be_checked()
-
-
-def test_pruned_sessions_leave_the_list(context: BrowserContext, tmp_path: Path) -> None:
-    """Another program deletes them, which logs no event."""
-    store = f"sqlite://{tmp_path}/coagent.db"
-    with launch(store) as server:
-        for made in (sessions.recipe("old"), sessions.running("new", now_ms() - 3_600_000)):
-            log(server, made)
-        page = context.new_page()
-        page.clock.install()
-        page.goto(server.url)
-        page.wait_for_selector("#live.on")
-        assert open_beside(store).prune(now_ms() - 86_400_000).sessions == 1
-        page.clock.fast_forward(16_000)
-
-        expect(page.locator("tbody input")).to_have_count(1)
-        expect(page.locator("tbody input")).to_have_value("new")
-        page.close()
-
-
-def test_look_for_deleted_sessions_leaves_a_selection_alone(page: Page, post: Post) -> None:
-    """If nothing has changed, the list is not replaced."""
-    fill(post)
-    page.clock.install()
-    page.goto("/")
-    page.wait_for_selector("#live.on")
-    for look in range(4):
-        with page.expect_response("**/view/sessions"):
-            page.clock.fast_forward(16_000)
-        if look == 1:
-            page.locator(".id").first.select_text()
-
-    assert page.evaluate("String(getSelection())") == "live"
-
-
 def test_back_from_a_comparison_the_two_can_be_compared_again(page: Page, post: Post) -> None:
     """The browser restores the ticks; the button and the other boxes follow."""
     fill(post)
@@ -413,57 +219,6 @@ def test_back_from_a_comparison_the_two_can_be_compared_again(page: Page, post: 
     expect(page.locator("input[value=live]")).to_be_disabled()
 
 
-@pytest.mark.parametrize("focused", ["input[value=broken]", "[data-href$=recipe] a", "th >> text=Cost"])
-def test_a_new_session_moves_neither_mark_nor_focus(page: Page, post: Post, focused: str) -> None:
-    """The mark stays on its session; the focus stays on a box, a title or a column header."""
-    fill(post)
-    page.goto("/")
-    page.wait_for_selector("#live.on")
-    page.keyboard.press("j")
-    page.locator(focused).focus()
-    post(sessions.recipe("newest", T0 + 9000))
-    expect(page.locator("tr.fresh")).to_have_count(1)
-
-    expect(page.locator("tr.at")).to_have_attribute("data-href", "/sessions/live")
-    expect(page.locator(focused)).to_be_focused()
-
-
-@pytest.mark.parametrize(("seconds", "told"), [
-    (0.3, "now"), (3, "3 sec. ago"), (59.6, "1 min. ago"), (59.7 * 60, "1 hr. ago"), (23.4 * 3600, "23 hr. ago"),
-    (23.6 * 3600, "Sep 8, 02:10"), (364 * 86_400, "Sep 10, 01:46"), (365 * 86_400, "1 yr. ago"),
-])  # fmt: skip
-def test_how_long_ago_is_rounded_before_its_unit_is_chosen(page: Page, seconds: float, told: str) -> None:
-    """Never `60 min. ago`, nor `3 days ago`, which does not tell since when something happens."""
-    page.goto("/")
-    said = page.evaluate("""async (seconds) => {
-        const { ago } = await import("/static/page.js");
-        Date.now = () => 1e12;
-        return ago(1e12 - 1000 * seconds); }""", seconds)  # fmt: skip
-
-    assert said == told
-
-
-def test_how_long_ago_goes_on_with_each_second(page: Page, post: Post) -> None:
-    """As the duration beside it."""
-    post(sessions.running("live", now_ms() - 2_000))
-    page.goto("/")
-    page.wait_for_selector("#live.on")
-    place = page.locator("td.c-time")
-    before = place.inner_text()
-
-    expect(place).not_to_have_text(before, timeout=3_000)
-
-
-def test_home_link_has_a_name_on_a_phone(page: Page, post: Post) -> None:
-    """Its text does not fit there, but a screen reader still says where it leads."""
-    post(sessions.recipe("recipe"))
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto("/sessions/recipe")
-    page.get_by_role("link", name="CoAgent").click()
-
-    expect(page).to_have_title("Sessions · CoAgent")
-
-
 def test_filter_that_was_set_keeps_the_focus(page: Page, post: Post) -> None:
     """An arrow key changes it again; the focus does not return to the top of the page."""
     fill(post)
@@ -477,20 +232,6 @@ def test_filter_that_was_set_keeps_the_focus(page: Page, post: Post) -> None:
     page.goto("/")
 
     expect(page.locator("select[name=period]")).not_to_be_focused()
-
-
-@pytest.mark.parametrize("path", ["/sessions/{}", "/sessions/{}?tab=conversation", "/compare?s={}&s={}", "/"])
-def test_phone_breaks_long_words(page: Page, post: Post, path: str) -> None:
-    """An id, title, tag and tool name of hundreds of characters without spaces do not widen the page."""
-    name = "x" * 490
-    story = Story(name).ask("\u00dc" * 300, {"context": {"tags": ["production-eu-west-1" * 4]}})
-    story.tool("t" * 300, {}, "y", 5, "c1")
-    post(story.entries)
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(path.format(name, name))
-    page.wait_for_selector("[data-ready], td.c-title, .versus")
-
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_head_of_a_comparison_has_no_empty_name(page: Page, post: Post) -> None:

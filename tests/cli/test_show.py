@@ -228,7 +228,7 @@ def test_show_says_what_has_no_end(run: Run, own: CoagentClient, status: str | N
     assert rows == [f"… Prompt 1: Count  {word}  {time}", f"└─ … m-1  {word} · Turn 1  {time}"]
 
 
-def test_show_as_json(run: Run) -> None:
+def test_show_as_json_is_the_same_tree(run: Run) -> None:
     """It is the same tree, for programs."""
     shown = json.loads(run("show", "trip", "--json"))
     turn = shown["tree"][0]["children"][0]

@@ -207,7 +207,7 @@ def test_too_large_bodies_are_refused(running: Running) -> None:
         assert requests.post(f"{running.base_url}/logs", data=body, headers=headers, timeout=10).status_code == 413
 
 
-def test_entry_limits(running: Running) -> None:
+def test_entry_that_is_too_large_or_too_deep_is_refused_alone(running: Running) -> None:
     """Size and depth of one entry; the entry beside it is stored."""
     deep: Any = 1
     for _ in range(101):

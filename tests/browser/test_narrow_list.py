@@ -1,0 +1,144 @@
+"""The list of sessions, and a comparison, on a phone and in narrow windows."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Post
+from tests.browser.pages import fill, titles
+from tests.server import sessions
+from tests.server.story import Story
+
+
+def test_error_of_a_failed_session_wraps_on_a_phone(page: Page, post: Post) -> None:
+    """It is what the reader of an alert looks for, and touch has no hover."""
+    story = Story("s").ask("Sum up")
+    story.log("error", 1, error_info={"error_type": "BadRequestError", "error_message": "too long " * 13})
+    post(story.end("failed", status="failed"))
+    page.set_viewport_size({"width": 390, "height": 600})
+    page.goto("/")
+    why = page.locator(".why")
+
+    assert why.inner_text() == "BadRequestError: " + " ".join(["too long"] * 13)
+    assert why.evaluate("line => line.scrollWidth <= line.clientWidth && line.offsetHeight > 20")
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (800, "Started ↓ Duration Errors"),
+        (1099, "Started ↓ Duration Errors"),
+        (1100, "Started ↓ Duration Tokens Cost Errors Models, tags"),
+        (1280, "Started ↓ Duration Prompts Calls Tools Tokens Cost Errors Models, tags"),
+        (1440, "Started ↓ Duration Prompts Turns Calls Tools Tokens Out Cost Errors Models, tags"),
+    ],
+)
+def test_a_narrow_window_leaves_out_columns_not_the_id(page: Page, post: Post, width: int, columns: str) -> None:
+    """A long title and a UUID fit one below the other from 320 pixels on; the page does not scroll sideways."""
+    session_id = "0f8b1c2d-3e4f-4a5b-8c6d-7e8f9a0b1c2d"
+    post(Story(session_id).ask("word " * 60).entries)
+    page.set_viewport_size({"width": width, "height": 600})
+    page.goto("/")
+    page.wait_for_selector("#live.on")
+    title, name = (page.locator(f".c-title {part}").bounding_box() or {} for part in ("a", ".id"))
+
+    assert " ".join(page.locator("th:visible").all_inner_texts()) == f"Compare Status Session {columns}"
+    assert page.locator("td.c-title").evaluate("cell => cell.offsetWidth") >= 320
+    assert name["y"] == title["y"] + title["height"]
+    assert page.locator(".c-title .id").evaluate("id => id.scrollWidth <= id.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_comparison_has_model_names_whole_and_apart(page: Page, post: Post, width: int) -> None:
+    """On a phone a long name wraps within its own column."""
+    names = ["claude-sonnet-4-5-20250929", "openai/gpt-oss-120b-instruct"]
+    for session_id in ("one", "two"):
+        story = Story(session_id).ask("x")
+        for name in names:
+            story.model("x", "y", 5, (1, 1), model=name)
+        post(story.entries)
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto("/compare?s=one&s=two")
+    words = page.locator(".versus .word")
+    cut = words.evaluate_all("""all => all.filter((each) => {
+        const cell = each.parentElement.getBoundingClientRect();
+        return each.getBoundingClientRect().right > cell.right || each.scrollWidth > each.clientWidth;
+    }).map((each) => each.textContent)""")
+
+    assert (words.all_inner_texts(), cut) == (names * 2, [])
+
+
+def test_phone_list_tells_sessions_of_one_title_apart(page: Page, post: Post) -> None:
+    """If titles are the same, the ids are shown."""
+    post(sessions.running("one"))
+    post(sessions.running("two"))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/")
+
+    expect(page.locator("td.c-title .id:visible")).to_have_text(["two", "one"])
+
+
+def test_phone_list_leaves_out_tokens_that_nobody_reports(page: Page, post: Post) -> None:
+    """As it omits an unknown cost."""
+    post(sessions.running("live"))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/")
+    page.wait_for_selector("#live.on")
+
+    assert page.locator("tbody td:visible").all_inner_texts()[3:] == ["3 ms", "gemma3:4b"]
+
+
+def test_phone_filters_and_sorts_in_one_disclosure(page: Page, post: Post) -> None:
+    """Closed it shows the number of filters; open it has all of them, large enough for a finger, and sorting."""
+    fill(post)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/?model=gemma3:4b")
+    page.get_by_text("Filters (1)").click()
+    search, filters = (page.locator(name).bounding_box() or {} for name in ("#search", "summary"))
+    sizes = page.locator("#filters :is(input, select, summary, button, a)").evaluate_all("""all => all.map((each) => {
+        const { left, right, height } = each.getBoundingClientRect();
+        return left >= 0 && right <= innerWidth && height >= 40;
+    })""")
+    fonts = page.locator("#filters :is(input, select)").evaluate_all(
+        "all => [...new Set(all.map((each) => getComputedStyle(each).fontSize))]"
+    )
+    page.get_by_label("Sort").select_option("Tokens ↓")
+    page.wait_for_url("**/?model=gemma3%3A4b&sort=-total_tokens")
+    sorted_by_tokens = titles(page)
+    page.get_by_text("Clear", exact=True).click()
+    page.wait_for_url(re.compile(r"/$"))
+
+    assert (sizes, fonts) == ([True] * 10, ["16px"])
+    assert search["width"] > 280
+    assert filters["y"] >= search["y"] + search["height"]
+    assert sorted_by_tokens == ["Generate three recipes using chicken and vegetables", "Where is my parcel 9Z-118?"]
+    expect(page.locator("summary")).to_have_text("Filters")
+    expect(page.get_by_label("Status")).to_be_hidden()
+
+
+def test_home_link_has_a_name_on_a_phone(page: Page, post: Post) -> None:
+    """Its text does not fit there, but a screen reader still says where it leads."""
+    post(sessions.recipe("recipe"))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/sessions/recipe")
+    page.get_by_role("link", name="CoAgent").click()
+
+    expect(page).to_have_title("Sessions · CoAgent")
+
+
+@pytest.mark.parametrize("path", ["/sessions/{}", "/sessions/{}?tab=conversation", "/compare?s={}&s={}", "/"])
+def test_phone_breaks_long_words(page: Page, post: Post, path: str) -> None:
+    """An id, title, tag and tool name of hundreds of characters without spaces do not widen the page."""
+    name = "x" * 490
+    story = Story(name).ask("\u00dc" * 300, {"context": {"tags": ["production-eu-west-1" * 4]}})
+    story.tool("t" * 300, {}, "y", 5, "c1")
+    post(story.entries)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(path.format(name, name))
+    page.wait_for_selector("[data-ready], td.c-title, .versus")
+
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
