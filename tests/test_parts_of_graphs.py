@@ -188,6 +188,19 @@ def test_graph_with_its_own_thread_goes_on_in_another_task(
     assert answers == [(1, "interrupted", {"question": "ok?"}), (1, "resumed", "yes")]
 
 
+def test_retry_that_asks_is_a_recovery(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """What asks a human has got past the failure before it: the error must not stay open after the answer."""
+    policy = RetryPolicy(max_attempts=2, initial_interval=0, jitter=False, retry_on=ValueError)
+    graph = around(create_agent(chat(ValueError("down"), QUESTION, "done"), [ask]), handler, retry_policy=policy)
+    for given in ({"messages": [("user", "Buy it")]}, Command(resume="yes")):
+        graph.invoke(given, CONFIG)
+
+    kinds = [kind for kind, _, _ in told(log) if kind in ("error", "recovery", "human_oversight")]
+    assert kinds == ["error", "human_oversight", "recovery", "human_oversight"]
+    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    assert recovery["error_info"]["error_id"] == error["error_info"]["error_id"]
+
+
 def test_answer_is_told_by_the_handler_of_the_graph(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """If the graph around it has a handler too, question and answer are logged once, the answer with its value."""
     outer = CoagentCallbackHandler(delivery=log)

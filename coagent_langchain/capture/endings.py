@@ -70,6 +70,8 @@ class Endings(RunCloser):
             if run.repeats:
                 self._errors.called_again(run)
             self._errors.recovered(run)
+            if isinstance(run, Root):
+                self._errors.resumed(run)
         self._forget_failures(run)
         if isinstance(run, Root):
             self._root_ended(run, None, outcome if outcome.broke_off else None)
