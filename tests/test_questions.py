@@ -248,6 +248,27 @@ def test_question_whose_answer_fails_is_not_unanswered(log: MemoryDelivery, hand
     assert questions(log) == [(0, "interrupted", {"question": "ok?"}), (0, "resumed", "yes")]
 
 
+def test_question_whose_answer_is_lost_is_asked_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """LangGraph forgets an answer given by the question's id if the node fails before it takes it."""
+    failures = [None, ValueError("down"), None, None]
+
+    def order(_: Any) -> dict[str, Any]:
+        if failure := failures.pop(0):
+            raise failure
+        return {"messages": interrupt("sure?")}
+
+    builder = StateGraph(MessagesState).add_node("order", order).add_edge(START, "order")
+    graph = builder.compile(checkpointer=InMemorySaver())
+    config = in_thread(handler, "t")
+    for given in ({"messages": []}, None):
+        graph.invoke(given, config)
+        answers = {each.id: "yes" for each in graph.get_state(config).interrupts}
+        with contextlib.suppress(ValueError):
+            graph.invoke(Command(resume=answers), config)
+
+    assert questions(log) == [(0, "interrupted", "sure?"), (0, "resumed", "yes")] * 2
+
+
 def test_answer_in_a_later_block_of_the_session(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """With a block for each request, the answer names its question, and the tool is in the turn that called it."""
     agent = asking_agent()

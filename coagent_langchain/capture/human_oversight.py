@@ -41,14 +41,15 @@ def question_entries(
         pending.tool_calls.keep(root.tool_calls)
     entries = []
     for interrupt_id, value in questions:
-        if interrupt_id not in pending.questions:
+        known = pending.questions.get(interrupt_id)
+        if known is None or known.is_answered:  # asked again: the run with the answer failed
             pending.ask(interrupt_id, Question(prompt, root.thread, is_breakpoint or root.is_task))
             meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
             entry = recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
             entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}
             entries.append(entry)
         elif not root.is_task:  # a handler that only a part of the graph has was told first; the answer comes here
-            pending.ask(interrupt_id, pending.questions[interrupt_id]._replace(thread=root.thread, is_breakpoint=False))
+            pending.ask(interrupt_id, known._replace(thread=root.thread, is_breakpoint=False))
     return entries
 
 
