@@ -5,8 +5,9 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
+from coagent_langchain.server.running import Running
 from tests.browser.conftest import Post
 from tests.browser.pages import PATH, TRIP, labels, visit
 from tests.server import sessions
@@ -263,6 +264,19 @@ def test_session_has_a_permalink_whatever_its_id(page: Page, post: Post, session
 
     assert page.locator("#session-id").text_content() == session_id
     assert len(labels(page)) == 6
+
+
+def test_page_without_scripts_has_nothing_that_needs_them(browser: Browser, server: Running, post: Post) -> None:
+    """Only the figures, and where to read the session instead."""
+    post(sessions.recipe("recipe"))
+    page = browser.new_page(base_url=server.url, java_script_enabled=False)
+    page.goto("/sessions/recipe")
+    dead = [each for each in page.locator("main button, main input, .bar button").all() if each.is_visible()]
+    told = page.locator("noscript p").bounding_box() or {}
+    page.close()
+
+    assert dead == []
+    assert told["y"] < 200
 
 
 def test_conversation_reads_as_a_chat(page: Page, post: Post) -> None:
