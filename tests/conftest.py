@@ -15,6 +15,7 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.delivery.registry import registry
 from coagent_langchain.errors import guard
 from coagent_langchain.sessions import registry as sessions
+from coagent_langchain.sessions.scope import current
 from coagent_langchain.testing import MemoryDelivery
 from coagent_langchain.weak_collection import WeakCollection
 
@@ -53,6 +54,13 @@ def no_delivery_goes_on() -> Iterator[None]:
 def sessions_are_swept_in_their_own_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """No thread ends another test's sessions, whose delivery may fail on purpose, when a test sets clocks forward."""
     monkeypatch.setattr(sessions, "_watched", WeakCollection())
+
+
+@pytest.fixture(autouse=True)
+def no_block_stays_current() -> Iterator[None]:
+    """A session or prompt that is still current at a test's end would take the runs of the tests after it."""
+    yield
+    assert current() is None
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import contextlib
 import sys
 import threading
 import time
+from contextvars import copy_context
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -376,8 +377,12 @@ def test_block_that_is_left_while_its_run_ends_ends_as_that() -> None:
     handler = CoagentCallbackHandler(delivery=log)
     with handler.session("Cook", session_id="s"):
         agent.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
-    log.block = handler.session(session_id="s").__enter__()
-    agent.invoke({"messages": [("user", "Never mind")]}, in_thread(handler, "t"))
+
+    def enter_and_run() -> None:
+        log.block = handler.session(session_id="s").__enter__()
+        agent.invoke({"messages": [("user", "Never mind")]}, in_thread(handler, "t"))
+
+    copy_context().run(enter_and_run)  # the other thread leaves the block, but not in this context
 
     end = log.entries[-1]
     assert (end["event_type"], end["meta"]["status"], end["output_data"]) == (
