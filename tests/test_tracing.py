@@ -1,4 +1,4 @@
-"""The handler on every chain, by context manager, variable or command; and Python's logging."""
+"""The handler on every chain, by context manager, variable or command."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tools import tool
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, CoagentLogHandler, server, tracing
 from coagent_langchain.capture.tracing import enable
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
-from tests.reading import of_type, types
+from tests.reading import of_type
 
 PROGRAM = """
 import sys, threading
@@ -94,186 +93,3 @@ def test_end_of_the_block_does_not_wait_for_the_server(tmp_path: Path, monkeypat
 
     assert (handler.stats().waiting, len(handler._sessions)) == (3, 0)
     assert took < handler._settings.exit_timeout
-
-
-def test_exception_that_is_logged_and_raised_on_is_one_error(log: MemoryDelivery) -> None:
-    """`logger.exception()` reports it; tool, chain and session do not report it again."""
-    handler = CoagentCallbackHandler(delivery=log)
-    logger = logging.getLogger("kitchen")
-    forward = CoagentLogHandler(handler)
-    logger.addHandler(forward)
-
-    @tool
-    def cook(food: str) -> str:
-        """Cook."""
-        try:
-            raise ValueError("burnt")
-        except ValueError:
-            logger.exception("failed")
-            raise
-
-    with pytest.raises(ValueError, match="burnt"), handler.session("Dinner"):
-        (RunnableLambda(lambda food: {"food": food}) | cook).invoke("leek", {"callbacks": [handler]})
-    logger.removeHandler(forward)
-
-    assert types(log) == [
-        "session_start", "user_input", "tool_call", "error", "tool_response", "session_end",
-    ]  # fmt: skip
-    assert log.entries[4]["meta"]["error_id"] == log.entries[3]["event_id"]
-    assert log.entries[-1]["meta"]["errors"] == 1
-
-
-def test_log_records_become_events_of_the_run(log: MemoryDelivery) -> None:
-    """Records of four levels become events with the numbers of the run that logged them."""
-    handler = CoagentCallbackHandler("s", delivery=log)
-    logger = logging.getLogger("kitchen")
-    logger.setLevel(logging.DEBUG)
-    forward = CoagentLogHandler(handler, level="DEBUG")
-    logger.addHandler(forward)
-
-    def cook(food: str) -> str:
-        logger.debug("cutting %s", food)
-        logger.info("cooking")
-        logger.warning("hot")
-        try:
-            raise ValueError("burnt")
-        except ValueError:
-            logger.exception("failed")
-        return food
-
-    RunnableLambda(cook).invoke("leek", {"callbacks": [handler]})
-    logger.removeHandler(forward)
-
-    said = [(e["event_type"], e.get("output_data", {}).get("message")) for e in log.entries[2:]]
-    assert said == [("debug", "cutting leek"), ("info", "cooking"), ("warning", "hot"), ("error", None)]
-    assert log.entries[-1]["error_info"]["error_message"] == "failed: burnt"
-    assert {e["meta"]["trace"]["name"] for e in log.entries[2:]} == {"cook"}
-    assert [(e["meta"]["logger"], e["meta"]["level"]) for e in log.entries[2:]] == [
-        ("kitchen", level) for level in ("DEBUG", "INFO", "WARNING", "ERROR")
-    ]
-
-
-def test_error_record_is_as_severe_as_its_level(log: MemoryDelivery) -> None:
-    """A level of the application's own between the two counts as the lower one."""
-    forward = CoagentLogHandler(CoagentCallbackHandler(delivery=log))
-    for level in (logging.ERROR, logging.CRITICAL - 1, logging.CRITICAL):
-        forward.emit(logging.LogRecord("kitchen", level, "", 0, "burnt", None, None))
-
-    assert [e["error_info"]["error_severity"] for e in log.entries[1:]] == ["high", "high", "critical"]
-
-
-def test_formatter_of_the_log_handler_writes_the_message(log: MemoryDelivery) -> None:
-    """As with any handler of `logging`; without one, the message is the record's alone."""
-    forward = CoagentLogHandler(CoagentCallbackHandler(delivery=log))
-    forward.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-    forward.emit(logging.LogRecord("kitchen", logging.INFO, "", 0, "%s is hot", ("soup",), None))
-
-    assert log.entries[1]["output_data"] == {"message": "kitchen: soup is hot"}
-
-
-@pytest.mark.parametrize("formatter", [None, logging.Formatter()])
-def test_exception_of_a_warning_is_logged_with_it(formatter: logging.Formatter | None, log: MemoryDelivery) -> None:
-    """Its stack trace follows the message, once, as in the application's own log."""
-    forward = CoagentLogHandler(CoagentCallbackHandler(delivery=log))
-    forward.setFormatter(formatter)
-    try:
-        raise TimeoutError("no answer")
-    except TimeoutError:
-        forward.emit(logging.LogRecord("kitchen", logging.WARNING, "", 0, "again", None, sys.exc_info()))
-
-    first, *_, last = log.entries[1]["output_data"]["message"].splitlines()
-    assert (log.entries[1]["event_type"], first, last) == ("warning", "again", "TimeoutError: no answer")
-    assert str(log.entries[1]).count("TimeoutError: no answer") == 1
-
-
-def test_log_records_of_our_own_are_no_events(log: MemoryDelivery) -> None:
-    """Nor are those of libraries in the sending thread: failing delivery must not create more events."""
-    handler = CoagentCallbackHandler(delivery=log)
-    for name, thread in (("coagent_langchain", "MainThread"), ("urllib3", "coagent-delivery"), ("urllib3", None)):
-        record = logging.LogRecord(name, logging.WARNING, "", 0, name, None, None)
-        record.threadName = thread
-        CoagentLogHandler(handler).emit(record)
-
-    assert [(e["event_type"], e.get("meta", {}).get("logger")) for e in log.entries] == [
-        ("session_start", None),
-        ("warning", "urllib3"),
-    ]
-
-
-def test_log_records_of_redact_itself_are_no_events(log: MemoryDelivery) -> None:
-    """Otherwise each would be redacted and logged again, without end."""
-    logger = logging.getLogger("kitchen")
-    logger.setLevel(logging.INFO)
-
-    def redact(entry: dict[str, Any]) -> dict[str, Any]:
-        logger.info("redacted")
-        return entry
-
-    forward = CoagentLogHandler(CoagentCallbackHandler(delivery=log, redact=redact))
-    logger.addHandler(forward)
-    logger.info("hello")
-    logger.removeHandler(forward)
-
-    assert [e.get("output_data") for e in log.entries] == [None, {"message": "hello"}]
-
-
-class Waiter(MemoryDelivery):
-    """A delivery of the application's own, which logs."""
-
-    def append(self, lines: bytes, count: int = 1) -> None:
-        """Say so, and keep the entries."""
-        logging.getLogger("kitchen").info("served")
-        super().append(lines, count)
-
-
-def test_log_records_of_the_delivery_of_an_application_are_no_events() -> None:
-    """Otherwise each would be delivered and logged again, without end."""
-    logger = logging.getLogger("kitchen")
-    logger.setLevel(logging.INFO)
-    log = Waiter()
-    forward = CoagentLogHandler(CoagentCallbackHandler(delivery=log))
-    logger.addHandler(forward)
-    logger.info("hello")
-    logger.removeHandler(forward)
-
-    assert [e.get("output_data") for e in log.entries] == [None, {"message": "hello"}]
-
-
-def test_log_record_of_the_delivery_of_an_application_begins_no_prompt_of_its_own() -> None:
-    """It comes while the chain's first run is about to get its prompt, and belongs to that."""
-    logger = logging.getLogger("kitchen")
-    logger.setLevel(logging.INFO)
-    log = Waiter()
-    handler = CoagentCallbackHandler(delivery=log)
-    forward = CoagentLogHandler(handler)
-    logger.addHandler(forward)
-    (RunnableLambda(lambda x: x) | chat("soup")).invoke("hello", {"callbacks": [handler]})
-    logger.removeHandler(forward)
-
-    told = [(e["prompt_number"], e["event_type"]) for e in log.entries if e["event_type"] != "info"]
-    assert told == [(1, "session_start"), (1, "user_input"), (1, "llm_call"), (1, "llm_response")]
-    assert {e["prompt_number"] for e in log.entries} == {1}
-
-
-def test_record_whose_arguments_do_not_fit_is_logged_with_both(log: MemoryDelivery) -> None:
-    """An application's wrong arguments neither lose the message nor count as an internal error."""
-    handler = CoagentCallbackHandler(delivery=log)
-    record = logging.LogRecord("kitchen", logging.INFO, "", 0, "two %s %s", ("one",), None)
-    with handler.session("Cook"):
-        CoagentLogHandler(handler).emit(record)
-
-    assert log.entries[1]["output_data"]["message"] == "two %s %s ('one',)"
-
-
-def test_log_records_outside_a_run_belong_to_the_session_around(log: MemoryDelivery) -> None:
-    """A record in `with handler.session(...)` is an event of that session."""
-    handler = CoagentCallbackHandler(delivery=log)
-    record = logging.LogRecord("kitchen", logging.INFO, "", 0, "hello", None, None)
-    with handler.session("Cook", session_id="s"):
-        CoagentLogHandler(handler).emit(record)
-
-    assert [(e["session_id"], e["event_type"]) for e in log.entries] == [
-        ("s", "session_start"),
-        ("s", "info"),
-        ("s", "session_end"),
-    ]
