@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain.agents.middleware import HumanInTheLoopMiddleware, wrap_tool_call
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
@@ -400,6 +400,49 @@ def test_call_that_a_person_rejects_is_a_failed_call(log: MemoryDelivery, handle
     assert sorted(answered) == [("c1", 1, True, None), ("c2", 1, False, "not run")]
     asked = {e["meta"]["tool_call_id"]: e["tool_call"]["parameters"] for e in of_type(log, "tool_call")}
     assert asked == {"c1": {"a": 1, "b": 2}, "c2": {"a": 3, "b": 4}}
+
+
+@wrap_tool_call
+def answer_errors(request: Any, handler: Any) -> Any:
+    """Give the model an answer in place of an exception: LangGraph's interrupts are exceptions, too."""
+    try:
+        return handler(request)
+    except Exception:  # noqa: BLE001 - as people write it
+        return ToolMessage("failed", tool_call_id=request.tool_call["id"])
+
+
+@pytest.mark.parametrize("way", ["middleware", "fallback"])
+def test_question_whose_exception_is_caught_is_unanswered(
+    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The graph goes on without an answer: it waits for nothing."""
+    if way == "middleware":
+        model = chat(calls(("ask", {"question": "ok?"}, "c1")), "done")
+        graph: Any = create_agent(model, [ask], middleware=[answer_errors], checkpointer=InMemorySaver())
+    else:
+        safe = asking_graph("hotel").with_fallbacks([RunnableLambda(lambda _: {})])
+        graph = StateGraph(MessagesState).add_node("trip", safe).add_edge(START, "trip").compile(InMemorySaver())
+    graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    handler.close()
+
+    assert [status for _, status, _ in questions(log)] == ["interrupted", "unanswered"]
+    assert log.entries[-1]["meta"]["status"] == "completed"
+
+
+def test_question_whose_exception_is_caught_leaves_another_open(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A graph still waits for the answer to what another of its nodes has asked."""
+    outer: Any = StateGraph(MessagesState).add_node("flight", lambda _: {"messages": [("ai", interrupt("flight?"))]})
+    outer.add_node("trip", asking_graph("hotel").with_fallbacks([RunnableLambda(lambda _: {})]))
+    graph = outer.add_edge(START, "flight").add_edge(START, "trip").compile(InMemorySaver())
+    graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    graph.invoke(Command(resume="09:12"), in_thread(handler, "t"))
+    handler.close()
+
+    places = {value: at for at, status, value in questions(log) if status == "interrupted"}
+    told = [(at, status) for at, status, _ in questions(log)][2:]
+    assert told == [(places["hotel?"], "unanswered"), (places["flight?"], "resumed")]
 
 
 def test_questions_that_nobody_answers_are_bounded(

@@ -42,6 +42,7 @@ class Endings(RunCloser):
         if run.repeats and not failed:
             self._errors.called_again(run)
         if run.failures:
+            self._errors.caught(run)
             self._errors.recovered(run)
         if type(run) is Root:
             if inputs is not None:

@@ -70,7 +70,9 @@ class ErrorRecorder:
                 note_failed_node(run)
         # After its event, which a concurrent recovery may refer to. What asks a human or hands over has recovered.
         not_recovered = () if outcome.is_control_flow else below
-        own = [] if outcome.stopped or beside is not None else [passed or Failure(reference(error), error_id, run)]
+        asked = [key for key, _ in interrupts(error)] if outcome is Outcome.INTERRUPTED else ()
+        failure = passed or Failure(reference(error), error_id, run, asked)
+        own = [] if outcome.stopped or beside is not None else [failure]
         self.pass_on(run, [*not_recovered, *own])
         return outcome
 
@@ -109,13 +111,22 @@ class ErrorRecorder:
         failures, run.failures = run.failures or [], None
         remedy = remedy_from_above(run, failures)
         seen = {_NOT_AN_ERROR}
-        for _, error_id, failed in failures:
+        for _, error_id, failed, _ in failures:
             if error_id in seen:  # each run that an exception has left has passed it on, the one that raised it first
                 continue
             seen.add(error_id)
             failed_again = remedy.strategy == "handled" and any(is_attempt(each.run, failed) for each in failures)
             if failed is not run and not failed_again:  # its own errors are logged by the application, which knows best
                 self._recover_once(failed, run, error_id, remedy)
+
+    def caught(self, run: Run) -> None:
+        """Drop the questions that code in a graph's step has caught like errors: the graph does not wait for them."""
+        root = run.root
+        for failure in run.failures or ():
+            if failure.asked and not failure.run.is_step and run.is_in_step:
+                root.asked = root.asked.difference(failure.asked)
+                if not root.asked:
+                    self._recorder.prompt_of(run).session_state.pending.stopped.pop(root.thread, None)
 
     def resumed(self, root: Root) -> None:
         """Log the recovery of a failed graph that was continued, or a failed run that was repeated, and succeeded."""

@@ -18,11 +18,13 @@ class Failure(NamedTuple):
         error: returns the exception, if it still lives; not its `id()`, which another one may get once it is freed.
         error_id: the id of its error event; "" if it is not an error but an interrupt or a hand-over.
         run: the run that raised it.
+        asked: the ids of the questions to a human that it is.
     """
 
     error: Callable[[], BaseException | None]
     error_id: str
     run: Run
+    asked: Sequence[str] = ()
 
 
 def reported(error: BaseException, failures: Sequence[Failure]) -> str | None:

@@ -113,6 +113,14 @@ class Run:
         """Whether it is a graph's node or task."""
         return self.is_step or self.opens((self.framework or NOTHING).get("checkpoint_ns"))
 
+    @property
+    def is_in_step(self) -> bool:
+        """Whether it is, or is in, a step of a graph."""
+        run: Run | None = self
+        while run is not None and not run.is_step:
+            run = run.parent
+        return run is not None
+
     def opens(self, namespace: object) -> bool:
         """Whether a checkpoint namespace begins with it: what runs inside a node or task has the same one."""
         return namespace is not None and namespace != (self.logged_above().framework or NOTHING).get("checkpoint_ns")
