@@ -11,7 +11,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware, wrap_tool_call
 from langchain_core.messages import ToolMessage
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
@@ -400,6 +400,22 @@ def test_call_that_a_person_rejects_is_a_failed_call(log: MemoryDelivery, handle
     assert sorted(answered) == [("c1", 1, True, None), ("c2", 1, False, "not run")]
     asked = {e["meta"]["tool_call_id"]: e["tool_call"]["parameters"] for e in of_type(log, "tool_call")}
     assert asked == {"c1": {"a": 1, "b": 2}, "c2": {"a": 3, "b": 4}}
+
+
+def test_answer_is_for_the_question_that_its_node_has_raised(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangGraph takes one of the questions that a node asks at once, and repeats the others after its answer."""
+    both = RunnableParallel({name: asking_graph(name) for name in ("hotel", "flight")})
+    node = RunnableLambda(lambda state: {"messages": both.invoke(state)["flight"]["messages"]})
+    graph = StateGraph(MessagesState).add_node("trip", node).add_edge(START, "trip").compile(InMemorySaver())
+    for given in ({"messages": [("user", "go")]}, Command(resume="Ritz"), Command(resume="09:12")):
+        graph.invoke(given, in_thread(handler, "t"))
+
+    asked = {value: at for at, status, value in questions(log) if status == "interrupted"}
+    told = [(at, status, value) for at, status, value in questions(log) if status != "interrupted"]
+    assert len(asked) == 2
+    assert told == [(asked["hotel?"], "resumed", "Ritz"), (asked["flight?"], "resumed", "09:12")]
 
 
 @wrap_tool_call

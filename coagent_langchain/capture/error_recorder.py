@@ -71,6 +71,8 @@ class ErrorRecorder:
         # After its event, which a concurrent recovery may refer to. What asks a human or hands over has recovered.
         not_recovered = () if outcome.is_control_flow else below
         asked = [key for key, _ in interrupts(error)] if outcome is Outcome.INTERRUPTED else ()
+        if asked and run.is_step and run.parent is not None and not run.parent.is_in_step:
+            self._recorder.prompt_of(run).session_state.pending.note_next(asked)
         failure = passed or Failure(reference(error), error_id, run, asked)
         own = [] if outcome.stopped or beside is not None else [failure]
         self.pass_on(run, [*not_recovered, *own])

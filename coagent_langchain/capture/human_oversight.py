@@ -79,7 +79,7 @@ def resume_prompt(outlet: Outlet, root: Root, prompt: Prompt, answer: Any) -> No
 
 
 def log_answers(outlet: Outlet, run: Run, prompt: Prompt, answer: Any) -> set[str]:
-    """Log the answers to open questions: those that the answer names, or else all of the run's thread.
+    """Log the answers to open questions: those that the answer names, or else those of the run's thread.
 
     Returns:
         the ids of the questions that were open in the thread, and of those answered now.
@@ -91,7 +91,7 @@ def log_answers(outlet: Outlet, run: Run, prompt: Prompt, answer: Any) -> set[st
     elif _names_questions(answer):
         answers = {key: value for key, value in answer.items() if key in pending.questions}
     else:
-        answers = dict.fromkeys(asked, answer)
+        answers = dict.fromkeys([key for key, question in asked.items() if question.is_next] or asked, answer)
     for interrupt_id, value in answers.items():
         if question := pending.questions.pop(interrupt_id, None):
             root.answered = {**root.answered, interrupt_id: question}
