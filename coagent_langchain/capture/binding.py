@@ -6,20 +6,17 @@ from typing import Any
 
 from coagent_langchain.capture import ambient, graph_hooks
 from coagent_langchain.capture.context import agent_stack, describe
+from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.human_oversight import resume_prompt
 from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.root import Root
-from coagent_langchain.checks import new_session_id
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.sessions import scope
 from coagent_langchain.sessions.prompt import Prompt
-from coagent_langchain.sessions.registry import Sessions
 from coagent_langchain.sessions.session import Session
 from coagent_langchain.texts import fingerprint
 from coagent_langchain.values.inputs import as_json, is_placeholder, last_call, user_text
 from coagent_langchain.values.outcomes import is_command
-from coagent_langchain.weak_collection import renewed_after_fork
-from coagent_langchain.wire import JsonObject
 
 UNKNOWN = object()  # inputs that no hook has reported, or not yet
 _UPDATE = "UpdateState"  # what LangGraph adds to a graph's name for the conditional edges that `update_state` runs
@@ -28,24 +25,11 @@ _SHORTENING = frozenset({"trim_messages", "filter_messages", "merge_message_runs
 
 
 class Binding:
-    """Gives roots their session (explicit, metadata, ambient, the handler's own) and their prompt.
+    """Gives roots their session (explicit, metadata, ambient, the handler's own) and their prompt."""
 
-    Parameters:
-        session_id: the handler's explicit session.
-        after: the last prompt number of the explicit session on the server, and the last turn in it.
-    """
-
-    def __init__(self, sessions: Sessions, outlet: Outlet, *, session_id: str | None, after: tuple[int, int]) -> None:
-        self.sessions = sessions
+    def __init__(self, sessions: HandlerSessions, outlet: Outlet) -> None:
+        self._sessions = sessions
         self._outlet = outlet
-        self._session_id = session_id
-        self._last_number, self._last_turn = after
-        self._renew()
-        _bindings.add(self)
-
-    def _renew(self) -> None:
-        """Replace the id of the handler's own session; a forked process needs another one."""
-        self._own_session_id = new_session_id()
 
     def begin(self, root: Root, metadata: dict[str, Any] | None, inputs: Any, run_type: Any = None) -> None:
         """Note what a root's metadata says, and bind it if its session is known already, unless it asks for nothing."""
@@ -65,7 +49,7 @@ class Binding:
                     run_type = _UPDATE
                 if graph_hooks.waiting:
                     graph_hooks.join_waiting()  # in time: LangGraph looks for its handlers right after this hook
-        known = self._session_id or ambient.session_id(metadata)
+        known = self._sessions.explicit_id or ambient.session_id(metadata)
         if run_type in _SILENT or (root.name in _SHORTENING and root.kind == "chain"):
             root.silent, root.session_id = True, known
             return
@@ -162,7 +146,7 @@ class Binding:
         if stop is not None:
             before, root.unresolved = stop.prompt, stop.errors
         elif root.prompt_number is None:
-            before = self._prompt_elsewhere(session)
+            before = self._sessions.prompt_elsewhere(session)
         was_asking = answer is not None or (stop is not None and stop.asking)
         if was_asking:
             before = next((question.prompt for question in pending.asked_in(root.thread).values()), before)
@@ -181,43 +165,17 @@ class Binding:
             return known
         return session.join_prompt(root.prompt_number, self._outlet, bare=bare)
 
-    def _prompt_elsewhere(self, session: Session) -> Prompt | None:
-        """The last prompt begun by another process, unless one has begun here since."""
-        number = self._last_number_of(session.session_id)
-        if not number or session.state.last_number != number:
-            return None
-        return session.state.rejoin(session, number, self._last_turn)
-
     def _session_for(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None]:
         """The session that a root belongs to, and the prompt block around it."""
         around = scope.current()
         if around is None:
-            return self._open_session(session_id or self._session_id or self._own_session_id), None
-        if around.ended or not around.shares(self.sessions):
+            return self._sessions.get(session_id), None
+        if around.ended or not self._sessions.can_use(around):
             # A task that outlives the block it began in, or a handler with a different destination than the block's.
             if isinstance(around, Prompt) and not around.ended:
                 root.prompt_number = around.number
-            return self._open_session(around.session_id), None
+            return self._sessions.get(around.session_id), None
         return (around.session, around) if isinstance(around, Prompt) else (around, None)
-
-    def own_session(self) -> Session:
-        """The session for everything that names none."""
-        return self._open_session(self._session_id or self._own_session_id)
-
-    def block(self, session_id: str | None, text: str | None, meta: JsonObject | None) -> Session:
-        """A session around a block of code; without an id, it gets the handler's, if there is one."""
-        if session_id is None:
-            session_id = self._session_id
-        last = self._last_number_of(session_id)
-        return Session(self.sessions, self._outlet, session_id, text=text, meta=meta, last_number=last,
-                       started=last > 0)  # fmt: skip
-
-    def _open_session(self, session_id: str) -> Session:
-        return self.sessions.get(session_id, self._outlet, last_number=self._last_number_of(session_id))
-
-    def _last_number_of(self, session_id: str | None) -> int:
-        """The last prompt number of a session that is known to be on the server."""
-        return self._last_number if session_id == self._session_id else 0
 
     def take_step_inputs(self, root: Root, inputs: Any) -> None:
         """Use a step's inputs as those of its root, if the root's are not known yet."""
@@ -277,6 +235,3 @@ def _repeat(root: Root, prompt: Prompt, text: str) -> None:
     """Give a root the unresolved errors of the run that it repeats: an application's own retries share a prompt."""
     root.request = root.kind, root.name, fingerprint(text)
     root.unresolved = tuple(dict.fromkeys([*root.unresolved, *prompt.failed.pop(root.request, ())]))
-
-
-_bindings = renewed_after_fork(Binding._renew)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from coagent_langchain.capture import graph_hooks
-from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.context import agent_stack
+from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.log_events import event_type_of
 from coagent_langchain.capture.resume import last_turn
@@ -91,8 +91,10 @@ class CoagentCallbackHandler(Hooks):
         self._outlet = Outlet(self._delivery, capture_content=self._settings.capture_content,
                               redact=check_redact(redact))  # fmt: skip
         after = last_turn(self._settings, session_id) if resume and session_id else (0, 0)
-        binding = Binding(self._sessions, self._outlet, session_id=session_id, after=after)
-        super().__init__(RunTree(), binding, self._outlet, components=components, sample_rate=sample_rate)
+        self._handler_sessions = HandlerSessions(self._sessions, self._outlet, session_id, after)
+        super().__init__(
+            RunTree(), self._handler_sessions, self._outlet, components=components, sample_rate=sample_rate
+        )
         self._sessions.register(self._endings)
         prepare()  # prices are loaded here, and versions looked up, so that no hook has to
         agent_stack()
@@ -115,7 +117,7 @@ class CoagentCallbackHandler(Hooks):
         Raises:
             ConfigurationError: the session id, the prompt or the meta is invalid.
         """
-        return self._binding.block(session_id, prompt, meta)
+        return self._handler_sessions.block(session_id, prompt, meta)
 
     @guard
     def log(self, level: str, message: str, *, meta: Mapping[str, Any] | None = None) -> None:

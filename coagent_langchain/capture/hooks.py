@@ -8,6 +8,7 @@ from uuid import UUID
 from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.endings import Endings
 from coagent_langchain.capture.error_recorder import ErrorRecorder
+from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.log_events import LogEvents
 from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.other_hooks import OtherHooks
@@ -38,15 +39,17 @@ class Hooks(OtherHooks):
     Any argument may be missing or of the wrong type; no hook raises, waits or modifies its arguments.
     """
 
-    def __init__(self, tree: RunTree, binding: Binding, outlet: Outlet, *, components: str, sample_rate: float) -> None:
+    def __init__(
+        self, tree: RunTree, sessions: HandlerSessions, outlet: Outlet, *, components: str, sample_rate: float
+    ) -> None:
         self._tree = tree
         self._streams = tree.streams
-        self._binding = binding
+        self._binding = binding = Binding(sessions, outlet)
         self._run_starter = RunStarter(tree, binding, outlet, components=components, sample_rate=sample_rate)
         self._recorder = Recorder(tree, binding, outlet)
         self._errors = ErrorRecorder(self._recorder)
         self._endings = Endings(self._recorder, self._errors)
-        self._log_events = LogEvents(self._recorder)
+        self._log_events = LogEvents(self._recorder, sessions)
 
     # -- model calls
 

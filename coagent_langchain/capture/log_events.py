@@ -8,6 +8,7 @@ from typing import Any
 
 from coagent_langchain.capture import ambient
 from coagent_langchain.capture.failure import Failure
+from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import NOTHING, Run
 from coagent_langchain.capture.run_tree import MUTED
@@ -27,8 +28,9 @@ class LogEvents:
     Without a session around it, an event in a run that sampling left out is left out with that run.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, sessions: HandlerSessions) -> None:
         self._recorder = recorder
+        self._sessions = sessions
 
     def of_run(self, run: Run, event_type: EventType, message: Any, meta: Mapping[str, Any]) -> None:
         """Log an event of a known run."""
@@ -104,13 +106,13 @@ class LogEvents:
 
     def _block_around(self) -> Session | Prompt | None:
         around = scope.current()
-        return around if around is not None and around.shares(self._recorder.binding.sessions) else None
+        return around if around is not None and self._sessions.can_use(around) else None
 
     def _around(self) -> tuple[Session, int, int]:
         around = self._block_around()
         if isinstance(around, Prompt) and around.number and not around.ended:
             return around.session, around.number, around.turn
-        session = around.session if isinstance(around, Prompt) else around or self._recorder.binding.own_session()
+        session = around.session if isinstance(around, Prompt) else around or self._sessions.get()
         session.open()  # a block's session may have ended
         return session, session.state.present_number, 0
 

@@ -25,7 +25,7 @@ from langchain_core.tools import tool
 import coagent_langchain
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture import run_tree
-from coagent_langchain.capture.binding import Binding
+from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_tree import RunTree
@@ -266,8 +266,8 @@ def test_every_way_out_leaves_no_state(exit_path: str, log: MemoryDelivery, hand
 def hooks_with(tree: RunTree, log: MemoryDelivery) -> Hooks:
     """Hooks on a run tree with its own clock."""
     outlet = Outlet(log)
-    binding = Binding(Sessions(), outlet, session_id="s", after=(0, 0))
-    return Hooks(tree, binding, outlet, components="nodes", sample_rate=1.0)
+    sessions = HandlerSessions(Sessions(), outlet, session_id="s", after=(0, 0))
+    return Hooks(tree, sessions, outlet, components="nodes", sample_rate=1.0)
 
 
 def test_call_that_fails_again_and_again_is_bounded(log: MemoryDelivery) -> None:

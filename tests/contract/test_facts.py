@@ -543,7 +543,13 @@ def test_handler_can_be_copied_and_pickled() -> None:
 
     def settings(of: CoagentCallbackHandler) -> tuple[object, ...]:
         starter = of._run_starter
-        return of._binding._session_id, of._settings, of._outlet._redact, starter._components, starter._threshold
+        return (
+            of._handler_sessions.explicit_id,
+            of._settings,
+            of._outlet._redact,
+            starter._components,
+            starter._threshold,
+        )
 
     assert copy.copy(handler) is handler
     assert copy.deepcopy({"callbacks": [handler]})["callbacks"][0] is handler

@@ -302,7 +302,7 @@ def test_a_subclass_survives_pickling() -> None:
     again = pickle.loads(pickle.dumps(Mine("s", spool_dir="off")))
 
     assert isinstance(again, Mine)
-    assert again._binding._session_id == "s"
+    assert again._handler_sessions.explicit_id == "s"
 
 
 def test_way_to_another_node_is_told_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
