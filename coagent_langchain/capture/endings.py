@@ -7,11 +7,13 @@ from threading import get_ident
 from typing import Any
 from weakref import ref
 
+from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.error_recorder import ErrorRecorder
 from coagent_langchain.capture.human_oversight import log_unanswered
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
+from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.errors import guard, is_cancellation
 from coagent_langchain.sessions.pending import Stop
 from coagent_langchain.sessions.prompt import Prompt
@@ -29,10 +31,11 @@ MAX_SEARCHED = 1_000  # open calls of a root; if there are more, they end with t
 class Endings(RunCloser):
     """Follows up on the ends of runs, and ends those whose end LangChain never reports."""
 
-    def __init__(self, recorder: Recorder, errors: ErrorRecorder) -> None:
+    def __init__(self, tree: RunTree, binding: Binding, recorder: Recorder, errors: ErrorRecorder) -> None:
+        self._tree = tree
+        self._binding = binding
         self._recorder = recorder
         self._errors = errors
-        self._tree = recorder.tree
 
     def returned(self, run: Run, outputs: Any = None, inputs: Any = None, *, failed: bool = False) -> None:
         """Log what a run that returned has recovered from, and close it if it is a root.
@@ -46,7 +49,7 @@ class Endings(RunCloser):
             self._errors.recovered(run)
         if type(run) is Root:
             if inputs is not None:
-                self._recorder.binding.take_own_inputs(run, inputs)
+                self._binding.take_own_inputs(run, inputs)
             if run.is_task:
                 self._recorder.prompt_of(run)  # now: it tells whether an earlier run of the task has failed
             if run.call_id is not None and not failed:
@@ -62,10 +65,9 @@ class Endings(RunCloser):
         error = as_exception(given)
         if is_cancellation(error):
             self._cancelled_with(run)
-        binding = self._recorder.binding
-        binding.take_step_inputs(run.root, inputs)
+        self._binding.take_step_inputs(run.root, inputs)
         if isinstance(run, Root) and inputs is not None:
-            binding.take_own_inputs(run, inputs)
+            self._binding.take_own_inputs(run, inputs)
         outcome = self._errors.raised(run, error, partial or Answer())
         if outcome.is_control_flow:
             if run.repeats:
@@ -142,13 +144,13 @@ class Endings(RunCloser):
         if not has_open_calls and not _was_cut(root):
             entry = self._recorder.entry(root, EventType.INFO, {"outcome": outcome})
             entry["output_data"] = {"message": f"{root.name} was {outcome}"}
-            self._recorder.outlet.emit(entry)
+            self._recorder.emit(entry)
 
     def _let_go(self, root: Root) -> Prompt:
         """Drop the data of a root that has ended, after logging its user input if that was not logged yet."""
         prompt = self._recorder.prompt_of(root)
         if not prompt.logged:
-            self._recorder.binding.log_input(root, user_text(root.pending_input))
+            self._binding.log_input(root, user_text(root.pending_input))
         root.pending_input = root.tool_calls = None  # ended runs are remembered for a while
         root.known_messages.clear()
         return prompt

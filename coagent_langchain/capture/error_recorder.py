@@ -59,7 +59,7 @@ class ErrorRecorder:
             entries = self._report(run, error, outcome, answer)
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
         if entries:
-            self._recorder.outlet.emit_together(entries)
+            self._recorder.emit_together(entries)
         if run.kind in ("tool", "retriever"):
             self._tool_raised(run, error, outcome, error_id)
         if run.kind == "llm" and not (outcome.failed and entries):  # else the error closes the call
@@ -136,14 +136,14 @@ class ErrorRecorder:
         is_repeated = root.request is not None or root.call_id is not None or root.is_task
         action = f"{root.name} was called again" if is_repeated else "the graph continued from its last checkpoint"
         for error_id in errors:
-            self._recorder.outlet.emit(self._recovery(root, error_id, Remedy("retry", action)))
+            self._recorder.emit(self._recovery(root, error_id, Remedy("retry", action)))
 
     def answered(self, model: Run, error_ids: Sequence[str]) -> None:
         """Log the recovery from the errors of a tool whose call has an answer nevertheless, which the model gets."""
         self._recorder.prompt_of(model).run_recovered(error_ids)
         for error_id in error_ids:
             remedy = Remedy("handled", "the application answered the tool call")
-            self._recorder.outlet.emit(self._recovery(model, error_id, remedy))
+            self._recorder.emit(self._recovery(model, error_id, remedy))
 
     def called_again(self, run: Run) -> None:
         """Log the recovery of a tool, model or node that failed and was called again, for example by a middleware."""
@@ -156,7 +156,7 @@ class ErrorRecorder:
         """Log how `run` made up for a failed one, unless another already has: a call may outlast the run around it."""
         if not failed.is_recovered:
             failed.is_recovered = True
-            self._recorder.outlet.emit(self._recovery(run, error_id, remedy))
+            self._recorder.emit(self._recovery(run, error_id, remedy))
 
     def handled(self, run: Run, found: ToolResult, meta: Mapping[str, str] = NOTHING) -> None:
         """Log the end of a tool that turned its own failure into an answer (`ToolMessage.status == "error"`)."""
@@ -171,7 +171,7 @@ class ErrorRecorder:
         }
         self._recorder.prompt_of(run).session_state.totals.add_error()
         recovery = self._recovery(run, error_id, Remedy("handled", "the tool answered with an error message"))
-        self._recorder.outlet.emit_together([entry, recovery])
+        self._recorder.emit_together([entry, recovery])
         more = {"error_id": error_id, **meta}
         self._recorder.tool_ended(run, found.result, success=False, error=found.message, meta=more)
 

@@ -48,7 +48,7 @@ class Hooks(OtherHooks):
         self._run_starter = RunStarter(tree, binding, outlet, components=components, sample_rate=sample_rate)
         self._recorder = Recorder(tree, binding, outlet)
         self._errors = ErrorRecorder(self._recorder)
-        self._endings = Endings(self._recorder, self._errors)
+        self._endings = Endings(tree, binding, self._recorder, self._errors)
         self._log_events = LogEvents(self._recorder, sessions)
 
     # -- model calls

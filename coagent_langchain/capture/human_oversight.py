@@ -59,7 +59,7 @@ def log_unanswered(recorder: Recorder, root: Root, kept: Container[str]) -> None
         meta = {"status": "unanswered", "interrupt_id": interrupt_id}
         entry = recorder.entry(root, EventType.HUMAN_OVERSIGHT, meta)
         entry["input_data"] = {"interrupt_id": interrupt_id}
-        recorder.outlet.emit(entry)
+        recorder.emit(entry)
 
 
 # -- answers: `Command(resume=…)`, as the input of a root, or of a run inside the one that asked

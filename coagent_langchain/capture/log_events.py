@@ -70,7 +70,7 @@ class LogEvents:
         if error is not None:
             info["stack_trace"] = stack_trace(error)
         entry["error_info"] = info
-        self._recorder.outlet.emit(entry, meta.keys())
+        self._recorder.emit(entry, meta.keys())
         if error is not None:  # if it is raised again, it counts as reported
             session.reported(error)
             run = self._run_around()
@@ -118,7 +118,7 @@ class LogEvents:
 
     def _emit(self, entry: JsonObject, message: Any, given: Collection[str] = ()) -> None:
         entry["output_data"] = {"message": message if isinstance(message, str) else snapshot(message)}
-        self._recorder.outlet.emit(entry, given)
+        self._recorder.emit(entry, given)
 
 
 def event_type_of(level: object) -> EventType:

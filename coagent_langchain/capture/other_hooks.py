@@ -78,7 +78,7 @@ class OtherHooks(BaseCallbackHandler):
         if is_breakpoint:
             questions = [(str(event.checkpoint_id), str(event.status))]
         for entry in question_entries(self._recorder, run, questions, is_breakpoint=is_breakpoint):
-            self._recorder.outlet.emit(entry)
+            self._recorder.emit(entry)
 
     @guard
     def on_resume(self, event: Any) -> None:

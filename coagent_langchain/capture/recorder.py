@@ -31,12 +31,17 @@ _ENTER, _EXIT = EventType.COMPONENT_ENTER, EventType.COMPONENT_EXIT
 
 
 class Recorder:
-    """Turns what happens to a run into entries of its session."""
+    """Turns what happens to a run into entries of its session.
+
+    Attributes:
+        emit, emit_together: those of the handler's outlet.
+    """
 
     def __init__(self, tree: RunTree, binding: Binding, outlet: Outlet) -> None:
         self.tree = tree
-        self.binding = binding
-        self.outlet = outlet
+        self.emit = outlet.emit
+        self.emit_together = outlet.emit_together
+        self._binding = binding
 
     # -- entries
 
@@ -56,7 +61,7 @@ class Recorder:
     def prompt_of(self, run: Run) -> Prompt:
         """The prompt that a run belongs to; binds its root if that has not happened yet."""
         if run.prompt is None:
-            run.prompt = self.binding.bind(run.root)
+            run.prompt = self._binding.bind(run.root)
         return run.prompt
 
     def timing(self, run: Run) -> JsonObject:
@@ -71,7 +76,7 @@ class Recorder:
         """Log `llm_call`; the call takes the next turn of its prompt."""
         prompt = run.prompt or self.prompt_of(run)
         if not prompt.logged:
-            self.binding.log_input(run.root, conversation.prompt)
+            self._binding.log_input(run.root, conversation.prompt)
         run.own_turn = turn = prompt.session_state.next_turn(prompt)
         run.began_in = get_ident()
         run.take_turn(turn)
@@ -93,7 +98,7 @@ class Recorder:
         if conversation.system_prompt is not None:
             call["system_prompt"] = conversation.system_prompt
         entry["llm_call"] = call
-        self.outlet.emit(entry)
+        self.emit(entry)
 
     def call_ended(self, run: Run, answer: Answer, outcome: str | None = None) -> None:
         """Log `llm_response`."""
@@ -109,7 +114,7 @@ class Recorder:
         self.add_usage(prompt, answer, entry)
         if run.parent is None and answer.text:
             prompt.session_state.response = answer.text[:MAX_RESPONSE]
-        self.outlet.emit(entry)
+        self.emit(entry)
 
     def streamed(self, run: Run) -> Answer:
         """The part of a streamed response that had arrived when the stream broke off."""
@@ -196,7 +201,7 @@ class Recorder:
         entry["tool_call"] = call = {"tool_name": run.name}
         if plain is not None:
             call["parameters"] = plain
-        self.outlet.emit(entry)
+        self.emit(entry)
 
     def tool_ended(self, run: Run, result: JsonObject | None, *, success: bool | None, error: str | None = None,
                    meta: JsonObject | None = None) -> None:  # fmt: skip
@@ -210,7 +215,7 @@ class Recorder:
         if error is not None:
             response["error_message"] = error
         entry["tool_response"] = response
-        self.outlet.emit(entry)
+        self.emit(entry)
 
     # -- chains
 
@@ -222,7 +227,7 @@ class Recorder:
         meta = {"attempt": run.attempt} if run.attempt else {}
         entry = self.entry(run, _ENTER, meta)
         entry["target_component"] = component(run)
-        self.outlet.emit(entry)
+        self.emit(entry)
 
     def component_ended(self, run: Run, updates: Sequence[Any], outcome: str | None = None) -> None:
         """Log `component_exit`; `updates` come from `updates_of`."""
@@ -240,4 +245,4 @@ class Recorder:
             changed["messages"] = said
         if changed:
             entry["output_data"] = changed
-        self.outlet.emit(entry)
+        self.emit(entry)

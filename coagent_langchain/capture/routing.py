@@ -16,7 +16,7 @@ def log_routing(recorder: Recorder, run: Run, outputs: Any) -> None:
         return  # nearly always
     for part in outputs if isinstance(outputs, list) else [outputs]:
         if is_command(part) and part.goto and part.graph is None:
-            recorder.outlet.emit_together(routing_entries(recorder, run, part))
+            recorder.emit_together(routing_entries(recorder, run, part))
 
 
 def routing_entries(recorder: Recorder, run: Run, command: Any) -> list[JsonObject]:
