@@ -189,10 +189,7 @@ class Recorder:
         prompt, plain = self.prompt_of(run), None
         if parameters is not None:
             plain = snapshot(parameters if isinstance(parameters, Mapping) else {"input": parameters})
-        if run.tool_call_id is None and run.kind == "tool" and (waiting := run.root.tool_calls) is not None:
-            run.tool_call_id = waiting.ran_with(run.name, plain)  # it is invoked with a call's arguments alone
-        call_id = run.root.tool_began(run, prompt)
-        place = None if call_id is None else run.root.requested_in(call_id)
+        call_id, place = run.root.tool_began(run, prompt, plain)
         run.prompt, run.own_turn = place or (prompt, run.latest_turn())
         run.began_in = get_ident()
         note_attempt(run, call_id)

@@ -11,6 +11,7 @@ from weakref import ref
 from coagent_langchain.capture.run import NOTHING, Key, Run
 from coagent_langchain.sessions.pending import Question, ToolCalls
 from coagent_langchain.sessions.prompt import Prompt
+from coagent_langchain.wire import JsonObject
 
 
 class Root(Run):
@@ -93,7 +94,38 @@ class Root(Run):
             return self.tool_calls
         return self.prompt.session_state.pending.tool_calls if self.prompt is not None else ToolCalls()
 
-    def requested_in(self, tool_call_id: str) -> tuple[Prompt, int] | None:
+    def tool_requested(self, tool_call_id: str, call: dict[str, Any], prompt: Prompt, turn: int) -> None:
+        """Note which turn requested a tool, for this run and for those that continue after an interrupt."""
+        if self.tool_calls is None:
+            self.tool_calls = ToolCalls()
+        self.tool_calls.request(tool_call_id, prompt, turn, call)
+        prompt.session_state.pending.tool_calls.request(tool_call_id, prompt, turn, {"name": call["name"]})
+
+    def tool_began(
+        self, run: Run, prompt: Prompt, arguments: JsonObject | None
+    ) -> tuple[str | None, tuple[Prompt, int] | None]:
+        """Note that a tool or retriever begins: its call, if a model requested one, no longer waits.
+
+        Returns:
+            the id of its call, and the prompt and turn that requested it; None for what is not known.
+        """
+        own, shared = self.tool_calls, prompt.session_state.pending.tool_calls
+        if run.tool_call_id is None and run.kind == "tool" and own is not None:
+            run.tool_call_id = own.ran_with(run.name, arguments)  # it is invoked with a call's arguments alone
+        call_id = run.tool_call_id
+        if call_id is None and run is self and run.kind == "tool":
+            call_id = shared.ran_by_name(run.name, prompt.number)
+        else:
+            for calls in (shared,) if own is None else (shared, own):
+                if call_id is not None:
+                    calls.ran(call_id)
+                elif run.kind == "tool":
+                    calls.ran_by_name(run.name, prompt.number)
+        if run is self:
+            self.call_id = call_id
+        return call_id, None if call_id is None else self._requested_in(call_id)
+
+    def _requested_in(self, tool_call_id: str) -> tuple[Prompt, int] | None:
         """The prompt and turn that requested a tool call; None if unknown, or if several turns did so at once.
 
         A run that repeats an earlier prompt's calls from one of its checkpoints makes them in its own prompt, as the
@@ -109,29 +141,3 @@ class Root(Run):
             if place is not None and place[0] not in prompts:
                 return None
         return place
-
-    def tool_requested(self, tool_call_id: str, call: dict[str, Any], prompt: Prompt, turn: int) -> None:
-        """Note which turn requested a tool, for this run and for those that continue after an interrupt."""
-        if self.tool_calls is None:
-            self.tool_calls = ToolCalls()
-        self.tool_calls.request(tool_call_id, prompt, turn, call)
-        prompt.session_state.pending.tool_calls.request(tool_call_id, prompt, turn, {"name": call["name"]})
-
-    def tool_began(self, run: Run, prompt: Prompt) -> str | None:
-        """Note that a tool or retriever begins: its call, if a model requested one, no longer waits.
-
-        Returns:
-            the id of its call, if known.
-        """
-        call_id, shared = run.tool_call_id, prompt.session_state.pending.tool_calls
-        if call_id is None and run is self and run.kind == "tool":
-            call_id = shared.ran_by_name(run.name, prompt.number)
-        else:
-            for calls in (shared,) if self.tool_calls is None else (shared, self.tool_calls):
-                if call_id is not None:
-                    calls.ran(call_id)
-                elif run.kind == "tool":
-                    calls.ran_by_name(run.name, prompt.number)
-        if run is self:
-            self.call_id = call_id
-        return call_id
