@@ -22,7 +22,7 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command
 
 from coagent_langchain import CoagentCallbackHandler
-from coagent_langchain.sessions import pending
+from coagent_langchain.sessions import pending, tool_calls
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, calls, chat
 from tests.reading import of_type, without_nodes
@@ -232,7 +232,7 @@ def test_graph_recovers_from_all_that_failed_beside_each_other(
 
 def test_a_call_is_let_go_of_when_its_tool_has_run(handler: CoagentCallbackHandler) -> None:
     """Name and arguments are kept only for calls that may still be answered without their tool running."""
-    known = pending.ToolCalls()
+    known = tool_calls.ToolCalls()
     prompt = handler.session("q").prompt("q")
     for call_id in ("a", "b"):
         known.request(call_id, prompt, 1, {"id": call_id})
@@ -252,12 +252,12 @@ def test_what_is_pending_is_taken_over_while_an_earlier_run_still_changes_it(han
         earlier.stop(number, pending.Stop(prompt, asking=False))
 
     def go_on_asking() -> None:
-        for number in itertools.count(pending.MAX_TOOL_CALLS):
+        for number in itertools.count(tool_calls.MAX_TOOL_CALLS):
             if over.is_set():
                 return
             ask(number)
 
-    for number in range(pending.MAX_TOOL_CALLS):
+    for number in range(tool_calls.MAX_TOOL_CALLS):
         ask(number)
     with switching_often(), ThreadPoolExecutor() as pool:
         asking = pool.submit(go_on_asking)
@@ -272,14 +272,14 @@ def test_what_is_pending_is_taken_over_while_an_earlier_run_still_changes_it(han
 
 def test_calls_for_tools_that_never_run_are_bounded(handler: CoagentCallbackHandler) -> None:
     """Only the latest are remembered, with their arguments."""
-    known = pending.ToolCalls()
+    known = tool_calls.ToolCalls()
     prompt = handler.session("q").prompt("q")
-    asked = range(pending.MAX_TOOL_CALLS + 2)
+    asked = range(tool_calls.MAX_TOOL_CALLS + 2)
     for number in asked:
         known.request(str(number), prompt, number, {"id": str(number)})
         known.ran("0")
 
-    assert len(known._waiting) == pending.MAX_TOOL_CALLS
+    assert len(known._waiting) == tool_calls.MAX_TOOL_CALLS
     calls = [(known.requested_in(each), known.ran(each)) for each in map(str, asked)]
     assert calls == [(None, None)] * 2 + [((prompt, each), {"id": str(each)}) for each in asked[2:]]
 

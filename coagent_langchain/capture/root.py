@@ -9,8 +9,9 @@ from uuid import UUID
 from weakref import ref
 
 from coagent_langchain.capture.run import NOTHING, Key, Run
-from coagent_langchain.sessions.pending import Question, ToolCalls
+from coagent_langchain.sessions.pending import Question
 from coagent_langchain.sessions.prompt import Prompt
+from coagent_langchain.sessions.tool_calls import ToolCalls
 from coagent_langchain.wire import JsonObject
 
 
