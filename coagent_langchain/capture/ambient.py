@@ -19,19 +19,21 @@ SESSION_KEYS = ("session_id", "thread_id", "conversation_id", "langfuse_session_
 _variable: Any = None
 
 
-def around() -> tuple[Mapping[str, Any] | None, UUID | None]:
-    """The config of the run around this call, and the run that its children belong to; None for both at a root."""
+def config_around() -> Mapping[str, Any] | None:
+    """The config of the run around this call; None if there is none."""
     global _variable
     if _variable is None:
         # Not imported, because it is heavy: whatever runs a runnable has loaded it.
         module = sys.modules.get("langchain_core.runnables.config")
         _variable = getattr(module, "var_child_runnable_config", None)
         if _variable is None:
-            return None, None
-    config = _variable.get()
-    if config is None:
-        return None, None
-    return config, getattr(config.get("callbacks"), "parent_run_id", None)
+            return None
+    return _variable.get()  # type: ignore[no-any-return]
+
+
+def run_around(config: Mapping[str, Any] | None) -> UUID | None:
+    """The id of the run that a surrounding config is of: what is called now is its child."""
+    return None if config is None else getattr(config.get("callbacks"), "parent_run_id", None)
 
 
 def session_id(values: Mapping[str, Any] | None) -> str | None:

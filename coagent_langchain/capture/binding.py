@@ -221,7 +221,7 @@ def _note_task(root: Root, namespace: str) -> None:
     A task may run several parts of the same name: each is known by the user's text, which is the same the next time. A
     graph that is called with a `thread_id` of its own is continued in that thread, whichever task calls it.
     """
-    inputs, config = root.pending_input, ambient.around()[0]
+    inputs, config = root.pending_input, ambient.config_around()
     if inputs is UNKNOWN or is_command(inputs):
         return
     if config is not None and root.thread not in (None, ambient.thread_id(ambient.configurable(config))):

@@ -34,7 +34,7 @@ def question_entries(
     prompt = root.prompt or recorder.prompt_of(run)
     pending = prompt.session_state.pending
     if root.thread is None:  # a chain around the graph; what is called inside the graph has its thread
-        root.thread = ambient.thread_id(ambient.configurable(ambient.around()[0]))
+        root.thread = ambient.thread_id(ambient.configurable(ambient.config_around()))
     root.asked = root.asked.union(interrupt_id for interrupt_id, _ in questions)
     pending.stop(root.thread, Stop(prompt, asking=True))
     if root.tool_calls is not None:

@@ -11,7 +11,7 @@ from coagent_langchain.capture.failure import Failure
 from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import NOTHING, Run
-from coagent_langchain.capture.run_tree import MUTED
+from coagent_langchain.capture.run_tree import MUTED, Muted
 from coagent_langchain.errors import reference
 from coagent_langchain.outlet import is_redacting
 from coagent_langchain.sessions import scope
@@ -35,7 +35,7 @@ class LogEvents:
     def of_run(self, run: Run, event_type: EventType, message: Any, meta: Mapping[str, Any]) -> None:
         """Log an event of a known run."""
         run.turn = run.latest_turn()
-        self._emit(self._recorder.entry(run, event_type, _known(meta)), message)
+        self._emit(self._recorder.entry(run, event_type, _without_none(meta)), message)
 
     def here(
         self, event_type: EventType, message: Any, meta: object = None, record: Mapping[str, str] = NOTHING
@@ -44,22 +44,24 @@ class LogEvents:
 
         Its `meta` is content, whatever the keys are named; `record` has the logger and level of a `logging` record.
         """
-        if self._is_left_out():
+        around = self._run_around()
+        if self._is_left_out(around):
             return
         meta = _as_mapping(meta)
-        self._emit(self._entry_here(event_type, meta, record)[1], message, meta.keys())
+        self._emit(self._entry_in(around, event_type, meta, record)[1], message, meta.keys())
 
     def error_here(self, message: Any, error: BaseException | None, severity: Severity, meta: object = None,
                    record: Mapping[str, str] = NOTHING) -> None:  # fmt: skip
         """Log an error that application code reports itself; the parameters are those of `here`."""
-        if self._is_left_out():
+        around = self._run_around()
+        if self._is_left_out(around):
             return
         meta = _as_mapping(meta)
         if isinstance(message, BaseException):  # as `log_error(error)`
             message, error = "", error or message
         said = without_secrets(message if isinstance(message, str) else str(snapshot(message)))
         told = "" if error is None else error_message(error)
-        session, entry = self._entry_here(EventType.ERROR, meta, record)
+        session, entry = self._entry_in(around, EventType.ERROR, meta, record)
         info: JsonObject = {
             "error_id": entry["event_id"],
             "error_type": "Error" if error is None else type(error).__name__,
@@ -73,42 +75,39 @@ class LogEvents:
         self._recorder.emit(entry, meta.keys())
         if error is not None:  # if it is raised again, it counts as reported
             session.reported(error)
-            run = self._run_around()
-            if run is not None and run.key in self._recorder.tree.open:
-                run.remember_failure(Failure(reference(error), entry["event_id"], run))
+            if isinstance(around, Run) and around.key in self._recorder.tree.open:
+                around.remember_failure(Failure(reference(error), entry["event_id"], around))
 
-    def _entry_here(
-        self, event_type: EventType, meta: Mapping[str, Any], record: Mapping[str, str]
+    def _entry_in(
+        self, around: Run | Muted | None, event_type: EventType, meta: Mapping[str, Any], record: Mapping[str, str]
     ) -> tuple[Session, JsonObject]:
         meta = {**record, **meta}
-        if (run := self._run_around()) is not None:
-            session = self._recorder.prompt_of(run).session
-            run.turn = run.latest_turn()
-            entry = self._recorder.entry(run, event_type, _known(meta))
+        if isinstance(around, Run):
+            session = self._recorder.prompt_of(around).session
+            around.turn = around.latest_turn()
+            entry = self._recorder.entry(around, event_type, _without_none(meta))
         else:
-            session, number, turn = self._around()
+            session, number, turn = self._place_without_run()
             session.start()
             entry = session.entry(event_type, number, turn)
             if meta:
-                entry["meta"] = _known(meta)
+                entry["meta"] = _without_none(meta)
         session.state.touched = time.monotonic()  # else a session without runs would end while it is in use
         if event_type is EventType.ERROR:
             session.state.totals.add_error()
         return session, entry
 
-    def _run_around(self) -> Run | None:
-        run = self._recorder.tree.find(ambient.around()[1])
-        return run if isinstance(run, Run) else None
+    def _run_around(self) -> Run | Muted | None:
+        return self._recorder.tree.find(ambient.run_around(ambient.config_around()))
 
-    def _is_left_out(self) -> bool:
-        is_muted = self._recorder.tree.find(ambient.around()[1]) is MUTED
-        return is_redacting() or (is_muted and self._block_around() is None)
+    def _is_left_out(self, around: Run | Muted | None) -> bool:
+        return is_redacting() or (around is MUTED and self._block_around() is None)
 
     def _block_around(self) -> Session | Prompt | None:
         around = scope.current()
         return around if around is not None and self._sessions.can_use(around) else None
 
-    def _around(self) -> tuple[Session, int, int]:
+    def _place_without_run(self) -> tuple[Session, int, int]:
         around = self._block_around()
         if isinstance(around, Prompt) and around.number and not around.ended:
             return around.session, around.number, around.turn
@@ -134,5 +133,5 @@ def _as_mapping(meta: object) -> Mapping[str, Any]:
     return {} if meta is None else {"value": meta}
 
 
-def _known(meta: Mapping[str, Any]) -> JsonObject:
+def _without_none(meta: Mapping[str, Any]) -> JsonObject:
     return {key: value for key, value in meta.items() if value is not None}

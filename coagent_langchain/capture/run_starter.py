@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from coagent_langchain.capture.ambient import around, configurable, session_id
+from coagent_langchain.capture.ambient import config_around, configurable, run_around, session_id
 from coagent_langchain.capture.binding import UNKNOWN, Binding
 from coagent_langchain.capture.context import describe, name_of, read_tags
 from coagent_langchain.capture.human_oversight import log_answers
@@ -47,7 +47,8 @@ class RunStarter:
         if parent_run_id is not None:
             parent = tree.open.get(getattr(parent_run_id, "int", None)) or tree.find(parent_run_id)
         if parent is not MUTED:  # a run that is not logged must cost next to nothing
-            config, nearest = around()
+            config = config_around()
+            nearest = run_around(config)
             if nearest is not parent_run_id and nearest is not None:
                 parent = self._nearer(parent, nearest)
             if parent is None and _share(run_id) >= self._threshold:

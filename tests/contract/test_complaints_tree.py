@@ -122,7 +122,7 @@ def test_no_context_of_ours_is_left_behind(log: MemoryDelivery, handler: Coagent
     left = {v.name for v, value in contextvars.copy_context().items() if before.get(v) is not value}
 
     assert left == set()
-    assert (scope.current(), ambient.around()) == (None, (None, None))
+    assert (scope.current(), ambient.config_around()) == (None, None)
 
 
 def test_many_calls_log_nothing_on_their_own(
