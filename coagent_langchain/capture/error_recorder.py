@@ -12,7 +12,7 @@ from coagent_langchain.capture.attempts import (
     remedy_by_call,
     remedy_from_above,
 )
-from coagent_langchain.capture.failure import Failure, cause, raised_below_sibling, reported, reported_beside
+from coagent_langchain.capture.failure import Failure, cause, raised_below_sibling, reported_among, reported_beside
 from coagent_langchain.capture.human_oversight import question_entries
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
@@ -48,7 +48,7 @@ class ErrorRecorder:
             run.root.cut = ref(run)
         below = run.failures or []
         beside = reported_beside(run, error)
-        error_id = reported(error, below) if beside is None else beside
+        error_id = reported_among(error, below) if beside is None else beside
         passed = raised_below_sibling(run, error) if error_id is None else None
         if passed is not None:
             error_id = passed.error_id
@@ -220,7 +220,7 @@ class ErrorRecorder:
             if answer.usage.details:
                 meta["usage"] = answer.usage.details
         prompt.session_state.totals.add_error()
-        prompt.session.reported(error)
+        prompt.session.note_reported(error)
         return entry
 
     def _tool_raised(self, run: Run, error: BaseException, outcome: Outcome, error_id: str) -> None:

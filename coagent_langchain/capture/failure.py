@@ -27,13 +27,13 @@ class Failure(NamedTuple):
     asked: Sequence[str] = ()
 
 
-def reported(error: BaseException, failures: Sequence[Failure]) -> str | None:
+def reported_among(error: BaseException, failures: Sequence[Failure]) -> str | None:
     """The id under which `error` was reported, if it was; a group is reported if all its exceptions are."""
     for failure in reversed(failures):
         if is_same(failure.error(), error):
             return failure.error_id
     if failures and isinstance(error, BaseExceptionGroup):
-        known = [reported(each, failures) for each in error.exceptions[-MAX_FAILURES:]]
+        known = [reported_among(each, failures) for each in error.exceptions[-MAX_FAILURES:]]
         return None if None in known else known[0]
     return None
 

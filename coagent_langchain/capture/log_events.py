@@ -74,7 +74,7 @@ class LogEvents:
         entry["error_info"] = info
         self._recorder.emit(entry, meta.keys())
         if error is not None:  # if it is raised again, it counts as reported
-            session.reported(error)
+            session.note_reported(error)
             if isinstance(around, Run) and around.key in self._recorder.tree.open:
                 around.remember_failure(Failure(reference(error), entry["event_id"], around))
 

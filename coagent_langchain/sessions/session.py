@@ -224,7 +224,7 @@ class Session(Scope):
             self._log_error(error, prompt_number)
         return status
 
-    def reported(self, error: BaseException) -> None:
+    def note_reported(self, error: BaseException) -> None:
         """Record that an exception is logged, so that the runs and blocks it leaves next do not log it again."""
         if self._sessions.keeps_reported:
             self._sessions.reported.append(reference(error))
@@ -242,7 +242,7 @@ class Session(Scope):
             entry["error_info"] |= {"error_message": type(error).__name__, "stack_trace": ""}
         self.state.totals.add_error()
         self.outlet.emit(entry)
-        self.reported(error)
+        self.note_reported(error)
 
     def _fresh(self, function: Callable[..., Any]) -> Self:
         name = getattr(function, "__name__", type(function).__name__)  # a `partial`, say, has none
