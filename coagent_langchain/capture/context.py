@@ -116,7 +116,7 @@ def _framework(metadata: Mapping[str, Any], run: Run) -> JsonObject | None:
 
 def _own_name(run: Run, around: JsonObject) -> str | None:
     """The name of a node's graph, if it was called in an agent's node with the agent's config, and so its metadata."""
-    if not run.component or "node" not in around or run.parent is None or run.parent.name == "LangGraph":
+    if not run.is_component or "node" not in around or run.parent is None or run.parent.name == "LangGraph":
         return None
     return run.parent.name
 

@@ -221,7 +221,7 @@ class Endings(RunCloser):
             self._recorder.call_ended(run, self._recorder.streamed(run), outcome)
         elif run.kind in ("tool", "retriever"):
             self._recorder.tool_ended(run, None, success=None, meta={"outcome": outcome})
-        elif run.component:
+        elif run.is_component:
             self._recorder.component_ended(run, (), outcome)
         if isinstance(run, Root):
             self._drop(run)

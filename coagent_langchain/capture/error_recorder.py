@@ -64,7 +64,7 @@ class ErrorRecorder:
             self._tool_raised(run, error, outcome, error_id)
         if run.kind == "llm" and not (outcome.failed and entries):  # else the error closes the call
             self._recorder.call_ended(run, answer, outcome)
-        if run.component:
+        if run.is_component:
             self._recorder.component_ended(run, (), outcome)
             if outcome.broke_off:  # a node's own timeout cancels it, and LangGraph runs it again
                 note_failed_node(run)

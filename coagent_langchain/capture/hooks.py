@@ -173,7 +173,7 @@ class Hooks(OtherHooks):
             if decides:
                 parameters = model_parameters(serialized, None, metadata, None)
                 self._recorder.call_started(run, decisions.conversation_of(inputs), parameters)
-            elif run.component:
+            elif run.is_component:
                 if run.root.framework is None and not run.root.input_messages:  # around a graph, which is given this
                     note_input_messages(run.root, inputs)
                 self._recorder.component_started(run)
@@ -189,11 +189,11 @@ class Hooks(OtherHooks):
                 self._recorder.call_ended(run, decisions.answer_of(outputs))
             elif run.parent is not None and run.root.pending_input is not None:
                 self._binding.take_step_inputs(run.root, kwargs.get("inputs"))
-            if run.component or (run.is_step and not run.is_hidden):  # a node, even if `components` leaves it out
+            if run.is_component or (run.is_step and not run.is_hidden):  # a node, even if `components` leaves it out
                 log_routing(self._recorder, run, outputs)
                 updates = updates_of(outputs)
                 log_unrun_tools(self._recorder, run, updates)
-                if run.component:
+                if run.is_component:
                     self._recorder.component_ended(run, updates)
             if run.failures or run.repeats or type(run) is Root:
                 self._endings.returned(run, outputs, kwargs.get("inputs"))
@@ -278,7 +278,7 @@ class Hooks(OtherHooks):
         run.late = True
         if kind == "llm":
             self._recorder.call_started(run, Conversation(), {"late": True})
-        elif run.component:
+        elif run.is_component:
             self._recorder.component_started(run)
         elif kind != "chain":
             self._recorder.tool_started(run, None)

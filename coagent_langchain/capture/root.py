@@ -75,7 +75,7 @@ class Root(Run):
         self.started_ns = started_ns
         self.timestamp = timestamp
         self.prompt = None
-        self.component = False
+        self.is_component = False
         self.failures = None
         self.context = None
         self._trace = None

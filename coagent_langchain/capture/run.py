@@ -98,7 +98,7 @@ class Run:
         self.timestamp = timestamp
         self.root = root
         self.prompt: Prompt | None = root.prompt
-        self.component = False
+        self.is_component = False
         self.failures: list[Failure] | None = None
         self.context: JsonObject | None = None
         self._trace: JsonObject | None = None
@@ -106,7 +106,7 @@ class Run:
     @property
     def has_begun(self) -> bool:
         """Whether its first event, if any, is logged: a hook in another thread may be about to log it."""
-        return self.began_in != 0 or (self.kind == "chain" and not self.component)
+        return self.began_in != 0 or (self.kind == "chain" and not self.is_component)
 
     @property
     def is_node(self) -> bool:
@@ -141,7 +141,7 @@ class Run:
         """The nearest run above with events, so that the tree can be drawn without the plumbing in between."""
         above = self.root if self.parent is None else self.parent
         for _ in range(MAX_CLIMB):
-            if above.kind != "chain" or above.component or above.parent is None:
+            if above.kind != "chain" or above.is_component or above.parent is None:
                 return above
             above = above.parent
         return self.root

@@ -79,14 +79,14 @@ class RunStarter:
         if run.kind != "chain":
             describe(run, metadata)
         elif self._is_component(run, metadata):
-            run.component = True
+            run.is_component = True
             describe(run, metadata)
         root = run.root
         if root.pending_input is not None and run.kind != "tool":
             self._binding.take_step_inputs(root, inputs)
         prompt = run.prompt
         if prompt is None:
-            if root.silent and run.kind == "chain" and not run.component:
+            if root.silent and run.kind == "chain" and not run.is_component:
                 return  # it gets a prompt only if something in it is logged
             known = session_id(metadata) or session_id(configurable(config))
             run.prompt = prompt = self._binding.bind(root, known)
