@@ -11,8 +11,8 @@ from coagent_langchain.capture import graph_hooks
 from coagent_langchain.capture.context import agent_stack
 from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.hooks import Hooks
+from coagent_langchain.capture.last_turn import last_turn
 from coagent_langchain.capture.log_events import event_type_of
-from coagent_langchain.capture.resume import last_turn
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.checks import (
     check_components,

@@ -14,7 +14,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, CoagentClientError, ConfigurationError, LoggedEvent
-from coagent_langchain.capture import resume
+from coagent_langchain.capture import last_turn
 from coagent_langchain.testing import MemoryDelivery
 from tests.client.samples import patient
 from tests.faulty_server import Answer, FaultyServer, answering
@@ -112,7 +112,7 @@ def test_server_that_hangs_holds_up_one_resuming_handler_alone(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a handler per request, the later handlers do not ask, and there is one warning."""
-    monkeypatch.setattr(resume, "ASK_S", 0.2)
+    monkeypatch.setattr(last_turn, "ASK_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as hung:
         base_url = f"http://127.0.0.1:{hung.getsockname()[1]}/api/v1"
         for session_id in ("first", "second"):
