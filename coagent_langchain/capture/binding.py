@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.capture import ambient, graph_hooks
+from coagent_langchain.capture import ambient, graph_handler
 from coagent_langchain.capture.context import agent_stack, describe
 from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.human_oversight import resume_prompt
@@ -47,8 +47,8 @@ class Binding:
                 root.thread = thread
                 if root.name.endswith(_UPDATE):
                     run_type = _UPDATE
-                if graph_hooks.waiting:
-                    graph_hooks.join_waiting()  # in time: LangGraph looks for its handlers right after this hook
+                if graph_handler.waiting:
+                    graph_handler.join_waiting()  # in time: LangGraph looks for its handlers right after this hook
         known = self._sessions.explicit_id or ambient.session_id(metadata)
         if run_type in _SILENT or (root.name in _SHORTENING and root.kind == "chain"):
             root.silent, root.session_id = True, known

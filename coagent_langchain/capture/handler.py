@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from coagent_langchain.capture import graph_hooks
+from coagent_langchain.capture import graph_handler
 from coagent_langchain.capture.context import agent_stack
 from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.hooks import Hooks
@@ -74,7 +74,7 @@ class CoagentCallbackHandler(Hooks):
         resume: bool = False,
         delivery: Delivery | None = None,
     ) -> None:
-        graph_hooks.join(self)
+        graph_handler.join(self)
         check_components(components)
         check_sample_rate(sample_rate)
         check_resume(resume, session_id)
@@ -194,7 +194,7 @@ class CoagentCallbackHandler(Hooks):
         return self
 
     def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
-        return partial(graph_hooks.own_class(self), **self._arguments), ()
+        return partial(graph_handler.own_class(self), **self._arguments), ()
 
 
 def check_handler(value: object) -> None:
