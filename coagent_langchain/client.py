@@ -12,7 +12,7 @@ from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.checks import check_count, check_seconds, check_session_id
 from coagent_langchain.config import Settings
 from coagent_langchain.connection import Connection
-from coagent_langchain.delivery import Delivery, shared
+from coagent_langchain.delivery import Delivery, delivery_for
 from coagent_langchain.errors import CoagentClientError, ConfigurationError, warn
 from coagent_langchain.eventlog import Entry, EventLog, LogResult
 from coagent_langchain.events import LogEntry
@@ -224,7 +224,7 @@ class CoagentClient(EventLog):
         Raises:
             ConfigurationError: the session id, the prompt or the meta is invalid.
         """
-        delivery = self._delivery = self._delivery or shared(self._settings)  # once: others may have renewed the token
+        delivery = self._delivery = self._delivery or delivery_for(self._settings)  # once: others may renew the token
         outlet = Outlet(delivery, capture_content=self._settings.capture_content)
         return Session(sessions_of(delivery), outlet, session_id, text=prompt, meta=meta, counts=False)
 

@@ -17,10 +17,10 @@ PROGRAM = """
 import os, signal, sys, threading, time
 from pathlib import Path
 from coagent_langchain.config import Settings
-from coagent_langchain.delivery import shared
+from coagent_langchain.delivery import delivery_for
 from tests.delivery_parts import append_each, ids, line
 
-delivery = shared(Settings(base_url=sys.argv[1], spool_dir=Path(sys.argv[2]), exit_timeout=float(sys.argv[3])))
+delivery = delivery_for(Settings(base_url=sys.argv[1], spool_dir=Path(sys.argv[2]), exit_timeout=float(sys.argv[3])))
 """
 
 

@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableLambda
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.config import Settings
-from coagent_langchain.delivery import shared
+from coagent_langchain.delivery import delivery_for
 from coagent_langchain.server import launch
 from tests.delivery_parts import line
 from tests.faulty_server import Answer, FaultyServer, Request
@@ -29,8 +29,8 @@ def test_one_delivery_for_each_destination(tmp_path: Path) -> None:
     others = [replace(server, base_url="http://127.0.0.1:2/api/v1"), replace(server, spool_dir=tmp_path / "two"),
               nameless, replace(nameless, auth_token="old"), replace(nameless, auth_token="new")]  # fmt: skip
 
-    assert {shared(settings) for settings in same} == {shared(server)}
-    assert len({shared(settings) for settings in [server, *others]}) == 6
+    assert {delivery_for(settings) for settings in same} == {delivery_for(server)}
+    assert len({delivery_for(settings) for settings in [server, *others]}) == 6
 
 
 def test_renewed_token_delivers_at_once_what_the_old_one_could_not(tmp_path: Path) -> None:
@@ -41,11 +41,11 @@ def test_renewed_token_delivers_at_once_what_the_old_one_could_not(tmp_path: Pat
 
     with FaultyServer(knows_new) as server:
         settings = Settings(base_url=server.base_url, spool_dir=tmp_path, auth_token="old")
-        shared(settings).append(line("a"))
+        delivery_for(settings).append(line("a"))
         refused = server.wait_for(lambda: bool(server.requests))
-        shared(replace(settings, auth_token="new"))
+        delivery_for(replace(settings, auth_token="new"))
         renewed = server.wait_for(lambda: server.stored == ["a"])
-        delivery = shared(replace(settings, auth_token=None))
+        delivery = delivery_for(replace(settings, auth_token=None))
         delivery.append(line("b"))
         flushed = delivery.flush(10)
 
@@ -70,7 +70,7 @@ def test_client_does_not_bring_an_old_token_back() -> None:
     with launch(token="new") as server, CoagentClient(server.base_url, "old") as client:
         with client.start_session("first"):
             pass
-        delivery = shared(Settings.load(base_url=server.base_url, auth_token="new"))
+        delivery = delivery_for(Settings.load(base_url=server.base_url, auth_token="new"))
         with client.start_session("second"):
             pass
 
@@ -81,10 +81,10 @@ def test_tokens_that_alternate_are_told(tmp_path: Path, caplog: pytest.LogCaptur
     """Two tenants that share a folder use each other's token: there is one warning, without a token in it."""
     settings = Settings(base_url="http://127.0.0.1:1/api/v1", spool_dir=tmp_path)
     for token in ("one", "renewed", "other"):
-        shared(replace(settings, auth_token=token))
+        delivery_for(replace(settings, auth_token=token))
     before = caplog.messages.copy()
     for token in ("renewed", "other", "renewed"):
-        shared(replace(settings, auth_token=token))
+        delivery_for(replace(settings, auth_token=token))
 
     assert before == []
     assert caplog.messages == [ANOTHER_TOKEN]
@@ -109,9 +109,9 @@ def test_token_that_takes_over_while_events_wait_is_told(tmp_path: Path, caplog:
     """The new token also sends waiting events of a handler that is gone."""
     with FaultyServer(lambda request: Answer(401)) as server:
         settings = Settings(base_url=server.base_url, spool_dir=tmp_path, auth_token="one")
-        shared(settings).append(line("a"))
+        delivery_for(settings).append(line("a"))
         del settings
-        shared(Settings(base_url=server.base_url, spool_dir=tmp_path, auth_token="other"))
+        delivery_for(Settings(base_url=server.base_url, spool_dir=tmp_path, auth_token="other"))
 
     assert [message for message in caplog.messages if "another token" in message] == [
         ANOTHER_TOKEN.replace("http://127.0.0.1:1/api/v1", server.base_url)

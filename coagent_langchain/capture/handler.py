@@ -24,7 +24,7 @@ from coagent_langchain.checks import (
     check_session_id,
 )
 from coagent_langchain.config import Settings
-from coagent_langchain.delivery import Delivery, Stats, shared
+from coagent_langchain.delivery import Delivery, Stats, delivery_for
 from coagent_langchain.errors import ConfigurationError, guard
 from coagent_langchain.outlet import Outlet, Redact
 from coagent_langchain.sessions.registry import sessions_of
@@ -86,7 +86,7 @@ class CoagentCallbackHandler(Hooks):
                                        capture_content=capture_content)  # fmt: skip
         if session_id is not None:
             session_id = check_session_id(session_id)
-        self._delivery = shared(self._settings) if delivery is None else check_delivery(delivery)
+        self._delivery = delivery_for(self._settings) if delivery is None else check_delivery(delivery)
         self._sessions = sessions_of(self._delivery)
         self._outlet = Outlet(self._delivery, capture_content=self._settings.capture_content,
                               redact=check_redact(redact))  # fmt: skip

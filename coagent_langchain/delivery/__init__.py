@@ -55,7 +55,7 @@ class Delivery(Protocol):
         """Count what was written, acknowledged, is waiting, was retried, rejected and refused."""
 
 
-def shared(settings: Settings) -> Delivery:
+def delivery_for(settings: Settings) -> Delivery:
     """The delivery shared by everything in this process with the same server and spool folder.
 
     Quota and exit timeout are those of the first call for the destination, the token is that of the last; in memory,

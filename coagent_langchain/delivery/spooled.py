@@ -21,7 +21,7 @@ _STOP_S = 0.2  # for the worker's thread to end once there is nothing left to wa
 
 
 class SpooledDelivery:
-    """A `Delivery` that keeps entries on disk until the server has acknowledged them. Made by `delivery.shared`."""
+    """A `Delivery` that keeps entries on disk until the server has acknowledged them. Made by `delivery_for`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = replace(settings)  # a copy: the original must live only as long as its asker
