@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from coagent_langchain.capture import graph_handler
-from coagent_langchain.capture.context import agent_stack
+from coagent_langchain.capture.agent_stack import agent_stack
 from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.last_turn import last_turn

@@ -8,7 +8,7 @@ from typing import Any
 
 from coagent_langchain.capture.attempts import note_attempt, note_node_attempt
 from coagent_langchain.capture.binding import Binding
-from coagent_langchain.capture.context import component, issuer, tool_meta
+from coagent_langchain.capture.description import component, issuer, tool_meta
 from coagent_langchain.capture.node_messages import node_messages, note_model_message
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_tree import RunTree

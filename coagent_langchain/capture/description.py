@@ -1,11 +1,9 @@
-"""A run's place in its framework, and the user's tags and metadata."""
+"""How a run is described in its entries: its name, its place in its framework, the user's tags and metadata."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +18,6 @@ _SEQUENCE_TAG = "seq:step:"
 _STEP_TAG = "graph:step:"
 _RETRY_TAG = "retry:attempt:"
 _BRANCH_TAG = "map:key:"
-_PACKAGES = ("langchain-core", "langchain", "langgraph", "coagent-langchain")
 # Metadata that LangChain and LangGraph add themselves, or that is elsewhere in the entry.
 _OWN_PREFIXES = ("langgraph_", "ls_", "lc_", "__")
 _known_as_ours = {"checkpoint_ns", "checkpoint_id", "checkpoint_map", "task_id", "run_id", "assistant_id", "graph_id",
@@ -128,22 +125,6 @@ def _is_users(key: Any) -> bool:
     if ours and len(_known_as_ours) < _MAX_KNOWN:
         _known_as_ours.add(key)
     return not ours and not is_secret(str(key))
-
-
-def agent_stack() -> list[str]:
-    """The loaded packages of LangChain, LangGraph and ours, as `name::version`."""
-    return _versions(tuple(name for name in _PACKAGES if name.replace("-", "_") in sys.modules))
-
-
-@functools.cache
-def _versions(names: tuple[str, ...]) -> list[str]:
-    from importlib import metadata  # imported late: a quarter of the import time of this whole package
-
-    stack = []
-    for name in names:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            stack.append(f"{name}::{metadata.version(name)}")
-    return stack
 
 
 def issuer(run: Run) -> str:
