@@ -93,9 +93,9 @@ class Endings(RunCloser):
     def _root_ended(self, root: Root, outputs: Any, broken: Outcome | None = None) -> None:
         """Close a root: log its user input if that came late, note its answer and how it ended, leave its session."""
         if root.silent:
-            self._drop(root)
+            self._end_without_status(root)
             return
-        prompt = self._let_go(root)
+        prompt = self._release(root)
         state = prompt.session_state
         if broken is not None:
             state.response = None
@@ -116,7 +116,7 @@ class Endings(RunCloser):
             state.latest = max(state.latest, now_ms())
             if outputs is not None:
                 state.response = answer_text(outputs, MAX_RESPONSE)
-        self._leave(root, state)
+        self._leave_session(root, state)
         if self._tree.crowded:
             self.sweep()
 
@@ -146,7 +146,7 @@ class Endings(RunCloser):
             entry["output_data"] = {"message": f"{root.name} was {outcome}"}
             self._recorder.emit(entry)
 
-    def _let_go(self, root: Root) -> Prompt:
+    def _release(self, root: Root) -> Prompt:
         """Drop the data of a root that has ended, after logging its user input if that was not logged yet."""
         prompt = self._recorder.prompt_of(root)
         if not prompt.logged:
@@ -155,14 +155,14 @@ class Endings(RunCloser):
         root.known_messages.clear()
         return prompt
 
-    def _drop(self, root: Root) -> None:
+    def _end_without_status(self, root: Root) -> None:
         """Note no more than that a root has ended; a silent one has a session only if something in it was logged."""
         if root.silent and root.prompt is None:
             root.pending_input = None
         else:
-            self._leave(root, self._let_go(root).session_state)
+            self._leave_session(root, self._release(root).session_state)
 
-    def _leave(self, root: Root, state: SessionState) -> None:
+    def _leave_session(self, root: Root, state: SessionState) -> None:
         """Note that a root has ended, and end its session if that was waiting for it."""
         state.run_ended(bare=root.kind == "llm" and not root.will_end)
         if state.left:
@@ -224,7 +224,7 @@ class Endings(RunCloser):
         elif run.is_component:
             self._recorder.component_ended(run, (), outcome)
         if isinstance(run, Root):
-            self._drop(run)
+            self._end_without_status(run)
 
 
 def _is_waited_for(run: Run, above: Run) -> bool:
