@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,3 +65,10 @@ def delivery_for(settings: Settings) -> Delivery:
     from coagent_langchain.delivery.registry import registry  # late: it imports the network libraries
 
     return registry.get(settings)
+
+
+def close_deliveries() -> None:
+    """Close all deliveries to servers, within the longest of their exit timeouts."""
+    module = sys.modules.get("coagent_langchain.delivery.registry")  # not imported: without one there is no delivery
+    if module is not None:
+        module.registry.close_all()

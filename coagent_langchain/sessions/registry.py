@@ -11,7 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 
-from coagent_langchain.delivery import Delivery
+from coagent_langchain.delivery import Delivery, close_deliveries
 from coagent_langchain.errors import guard
 from coagent_langchain.latest import keep_latest
 from coagent_langchain.locks import fork_safe_lock
@@ -210,12 +210,10 @@ def _watch(sessions: Sessions) -> None:
 
 def _end_with_worker() -> None:
     """Have a `multiprocessing` worker, which runs no `atexit` handlers, end sessions and deliver when it ends."""
-    # Looked up, not imported: a worker has loaded the former, and any delivery to a server the latter.
-    util, delivery = map(sys.modules.get, ("multiprocessing.util", "coagent_langchain.delivery.registry"))
+    util = sys.modules.get("multiprocessing.util")  # not imported: a worker has loaded it
     if util is not None:
         util.Finalize(None, _end_at_exit, exitpriority=2)
-        if delivery is not None:
-            util.Finalize(None, delivery.registry.close_all, exitpriority=1)
+        util.Finalize(None, close_deliveries, exitpriority=1)
 
 
 def _sweep_for_ever() -> None:
