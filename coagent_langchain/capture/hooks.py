@@ -5,22 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from coagent_langchain.capture.binding import Binding
-from coagent_langchain.capture.endings import Endings
-from coagent_langchain.capture.error_recorder import ErrorRecorder
-from coagent_langchain.capture.handler_sessions import HandlerSessions
-from coagent_langchain.capture.log_events import LogEvents
 from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.other_hooks import OtherHooks
-from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.routing import log_routing
 from coagent_langchain.capture.run import Run, key_of
-from coagent_langchain.capture.run_starter import RunStarter
-from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.capture.unrun_tools import log_answers_to_model, log_unrun_tools
 from coagent_langchain.errors import guard
-from coagent_langchain.outlet import Outlet
 from coagent_langchain.values import decisions
 from coagent_langchain.values.answers import add_answer_in_error, answer_of
 from coagent_langchain.values.content import as_dict, reasoning_of
@@ -38,18 +29,6 @@ class Hooks(OtherHooks):
 
     Any argument may be missing or of the wrong type; no hook raises, waits or modifies its arguments.
     """
-
-    def __init__(
-        self, tree: RunTree, sessions: HandlerSessions, outlet: Outlet, *, components: str, sample_rate: float
-    ) -> None:
-        self._tree = tree
-        self._streams = tree.streams
-        self._binding = binding = Binding(sessions, outlet)
-        self._run_starter = RunStarter(tree, binding, outlet, components=components, sample_rate=sample_rate)
-        self._recorder = Recorder(tree, binding, outlet)
-        self._errors = ErrorRecorder(self._recorder)
-        self._endings = Endings(tree, binding, self._recorder, self._errors)
-        self._log_events = LogEvents(self._recorder, sessions)
 
     # -- model calls
 

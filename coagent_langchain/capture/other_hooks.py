@@ -6,13 +6,10 @@ import re
 from typing import Any
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
-
 from coagent_langchain.capture.human_oversight import question_entries
-from coagent_langchain.capture.log_events import LogEvents, event_type_of
-from coagent_langchain.capture.recorder import Recorder
+from coagent_langchain.capture.log_events import event_type_of
+from coagent_langchain.capture.parts import HandlerParts
 from coagent_langchain.capture.run import Run
-from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.errors import guard
 from coagent_langchain.texts import error_message
 from coagent_langchain.values.snapshot import snapshot
@@ -21,16 +18,8 @@ from coagent_langchain.wire import EventType, JsonObject
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # ECMA-48's SGR; `langchain_classic` colours the prompts of its chains
 
 
-class OtherHooks(BaseCallbackHandler):
+class OtherHooks(HandlerParts):
     """The hooks that neither start nor end a run; what they report becomes an event of the run they were called in."""
-
-    # Inline: our hooks neither wait nor block, and an executor thread per event would cost far more than the hook.
-    run_inline = True
-    raise_error = False
-
-    _tree: RunTree  # like the others, set by `Hooks`
-    _recorder: Recorder
-    _log_events: LogEvents
 
     @guard
     def on_agent_action(self, action: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
