@@ -10,7 +10,7 @@ from coagent_langchain.capture.description import describe
 from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.human_oversight import resume_prompt
 from coagent_langchain.capture.node_messages import note_input_messages
-from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.root import UNKNOWN, Root
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.sessions import scope
 from coagent_langchain.sessions.prompt import Prompt
@@ -19,7 +19,6 @@ from coagent_langchain.texts import fingerprint
 from coagent_langchain.values.inputs import as_json, is_placeholder, last_call, user_text
 from coagent_langchain.values.outcomes import is_command
 
-UNKNOWN = object()  # inputs that no hook has reported, or not yet
 _UPDATE = "UpdateState"  # what LangGraph adds to a graph's name for the conditional edges that `update_state` runs
 _SILENT = ("prompt", "parser", _UPDATE)  # LangChain's types of templates and output parsers
 _SHORTENING = frozenset({"trim_messages", "filter_messages", "merge_message_runs"})  # LangChain's, by their names

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.other_hooks import OtherHooks
-from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.root import UNKNOWN, Root
 from coagent_langchain.capture.routing import log_routing
 from coagent_langchain.capture.run import Run, key_of
 from coagent_langchain.capture.unrun_tools import log_answers_to_model, log_unrun_tools
@@ -166,7 +166,7 @@ class Hooks(OtherHooks):
                 return
             if run.kind == "llm":
                 self._recorder.call_ended(run, decisions.answer_of(outputs))
-            elif run.parent is not None and run.root.pending_input is not None:
+            elif run.parent is not None and run.root.pending_input is UNKNOWN:
                 self._binding.take_step_inputs(run.root, kwargs.get("inputs"))
             if run.is_component or (run.is_step and not run.is_hidden):  # a node, even if `components` leaves it out
                 log_routing(self._recorder, run, outputs)

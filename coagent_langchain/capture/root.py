@@ -14,6 +14,8 @@ from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.tool_calls import ToolCalls
 from coagent_langchain.wire import JsonObject
 
+UNKNOWN = object()  # inputs that no hook has reported, or not yet
+
 
 class Root(Run):
     """A run without a parent.

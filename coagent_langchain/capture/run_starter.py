@@ -7,10 +7,10 @@ from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from coagent_langchain.capture.ambient import config_around, configurable, run_around, session_id
-from coagent_langchain.capture.binding import UNKNOWN, Binding
+from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.description import describe, name_of, read_tags
 from coagent_langchain.capture.human_oversight import log_answers
-from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.root import UNKNOWN, Root
 from coagent_langchain.capture.run import Run, key_of
 from coagent_langchain.capture.run_tree import MUTED, Muted, RunTree
 from coagent_langchain.outlet import Outlet, is_redacting
@@ -82,7 +82,7 @@ class RunStarter:
             run.is_component = True
             describe(run, metadata)
         root = run.root
-        if root.pending_input is not None and run.kind != "tool":
+        if root.pending_input is UNKNOWN and run.kind != "tool":
             self._binding.take_step_inputs(root, inputs)
         prompt = run.prompt
         if prompt is None:
