@@ -8,7 +8,7 @@ from coagent_langchain.capture import ambient, graph_handler
 from coagent_langchain.capture.agent_stack import agent_stack
 from coagent_langchain.capture.description import describe
 from coagent_langchain.capture.handler_sessions import HandlerSessions
-from coagent_langchain.capture.human_oversight import resume_prompt
+from coagent_langchain.capture.human_answers import resume_prompt
 from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.root import UNKNOWN, Root
 from coagent_langchain.outlet import Outlet

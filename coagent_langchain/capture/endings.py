@@ -9,7 +9,7 @@ from weakref import ref
 
 from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.error_recorder import ErrorRecorder
-from coagent_langchain.capture.human_oversight import log_unanswered
+from coagent_langchain.capture.human_questions import log_unanswered
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run

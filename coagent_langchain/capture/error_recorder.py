@@ -13,7 +13,7 @@ from coagent_langchain.capture.attempts import (
     remedy_from_above,
 )
 from coagent_langchain.capture.failure import Failure, cause, raised_below_sibling, reported_among, reported_beside
-from coagent_langchain.capture.human_oversight import question_entries
+from coagent_langchain.capture.human_questions import question_entries
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.routing import routing_entries

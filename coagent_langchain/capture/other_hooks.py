@@ -6,7 +6,7 @@ import re
 from typing import Any
 from uuid import UUID
 
-from coagent_langchain.capture.human_oversight import question_entries
+from coagent_langchain.capture.human_questions import question_entries
 from coagent_langchain.capture.log_events import event_type_of
 from coagent_langchain.capture.parts import HandlerParts
 from coagent_langchain.capture.run import Run

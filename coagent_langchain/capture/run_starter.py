@@ -9,7 +9,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from coagent_langchain.capture.ambient import config_around, configurable, run_around, session_id
 from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.description import describe, name_of, read_tags
-from coagent_langchain.capture.human_oversight import log_answers
+from coagent_langchain.capture.human_answers import log_answers
 from coagent_langchain.capture.root import UNKNOWN, Root
 from coagent_langchain.capture.run import Run, key_of
 from coagent_langchain.capture.run_tree import MUTED, Muted, RunTree

@@ -1,68 +1,19 @@
-"""Everything that is logged as `human_oversight`: a graph's questions to a human, and the answers."""
+"""What a human answers, by `Command(resume=…)` as the input of a root or of a run in it: `human_oversight`, resumed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from coagent_langchain.capture import ambient
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.outlet import Outlet
-from coagent_langchain.sessions.pending import Question, Stop
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.values.snapshot import snapshot
-from coagent_langchain.wire import EventType, JsonObject
-
-if TYPE_CHECKING:
-    from coagent_langchain.capture.recorder import Recorder
+from coagent_langchain.wire import EventType
 
 _INTERRUPT_ID = re.compile("[0-9a-f]{32}")  # LangGraph's hash of the checkpoint namespace (xxh3, 128 bits)
-
-# -- questions: `interrupt(…)` and breakpoints
-
-
-def question_entries(
-    recorder: Recorder, run: Run, questions: Sequence[tuple[str, Any]], *, is_breakpoint: bool = False
-) -> list[JsonObject]:
-    """Note that the graph of `run` waits for a human, and make an entry for each question not asked before.
-
-    A question is the id and the plain value of an interrupt.
-    """
-    root = run.root
-    prompt = root.prompt or recorder.prompt_of(run)
-    pending = prompt.session_state.pending
-    if root.thread is None:  # a chain around the graph; what is called inside the graph has its thread
-        root.thread = ambient.thread_id(ambient.configurable(ambient.config_around()))
-    root.asked = root.asked.union(interrupt_id for interrupt_id, _ in questions)
-    pending.stop(root.thread, Stop(prompt, asking=True))
-    if root.tool_calls is not None:
-        pending.tool_calls.keep(root.tool_calls)
-    entries = []
-    for interrupt_id, value in questions:
-        known = pending.questions.get(interrupt_id)
-        if known is None or known.is_answered:  # asked again: the run with the answer failed
-            pending.ask(interrupt_id, Question(prompt, root.thread, is_breakpoint or root.is_task))
-            meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
-            entry = recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
-            entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}
-            entries.append(entry)
-        elif not root.is_task:  # a handler that only a part of the graph has was told first; the answer comes here
-            pending.ask(interrupt_id, known._replace(thread=root.thread, is_breakpoint=False))
-    return entries
-
-
-def log_unanswered(recorder: Recorder, root: Root, kept: Container[str]) -> None:
-    """Log the questions that a root's graph no longer asks, all but the `kept` ones, as unanswered."""
-    for interrupt_id in recorder.prompt_of(root).session_state.pending.withdraw(root.thread, kept):
-        meta = {"status": "unanswered", "interrupt_id": interrupt_id}
-        entry = recorder.entry(root, EventType.HUMAN_OVERSIGHT, meta)
-        entry["input_data"] = {"interrupt_id": interrupt_id}
-        recorder.emit(entry)
-
-
-# -- answers: `Command(resume=…)`, as the input of a root, or of a run inside the one that asked
 
 
 def resume_prompt(outlet: Outlet, root: Root, prompt: Prompt, answer: Any) -> None:

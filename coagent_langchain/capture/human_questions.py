@@ -1,0 +1,52 @@
+"""What a graph asks a human, by `interrupt(…)` or a breakpoint: `human_oversight` that is interrupted or unanswered."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import Any
+
+from coagent_langchain.capture import ambient
+from coagent_langchain.capture.recorder import Recorder
+from coagent_langchain.capture.root import Root
+from coagent_langchain.capture.run import Run
+from coagent_langchain.sessions.pending import Question, Stop
+from coagent_langchain.wire import EventType, JsonObject
+
+
+def question_entries(
+    recorder: Recorder, run: Run, questions: Sequence[tuple[str, Any]], *, is_breakpoint: bool = False
+) -> list[JsonObject]:
+    """Note that the graph of `run` waits for a human, and make an entry for each question not asked before.
+
+    A question is the id and the plain value of an interrupt.
+    """
+    root = run.root
+    prompt = root.prompt or recorder.prompt_of(run)
+    pending = prompt.session_state.pending
+    if root.thread is None:  # a chain around the graph; what is called inside the graph has its thread
+        root.thread = ambient.thread_id(ambient.configurable(ambient.config_around()))
+    root.asked = root.asked.union(interrupt_id for interrupt_id, _ in questions)
+    pending.stop(root.thread, Stop(prompt, asking=True))
+    if root.tool_calls is not None:
+        pending.tool_calls.keep(root.tool_calls)
+    entries = []
+    for interrupt_id, value in questions:
+        known = pending.questions.get(interrupt_id)
+        if known is None or known.is_answered:  # asked again: the run with the answer failed
+            pending.ask(interrupt_id, Question(prompt, root.thread, is_breakpoint or root.is_task))
+            meta = {"status": "interrupted", "interrupt_id": interrupt_id, "path": run.path()}
+            entry = recorder.entry(run, EventType.HUMAN_OVERSIGHT, meta)
+            entry["input_data"] = {"interrupt_id": interrupt_id, "value": value}
+            entries.append(entry)
+        elif not root.is_task:  # a handler that only a part of the graph has was told first; the answer comes here
+            pending.ask(interrupt_id, known._replace(thread=root.thread, is_breakpoint=False))
+    return entries
+
+
+def log_unanswered(recorder: Recorder, root: Root, kept: Container[str]) -> None:
+    """Log the questions that a root's graph no longer asks, all but the `kept` ones, as unanswered."""
+    for interrupt_id in recorder.prompt_of(root).session_state.pending.withdraw(root.thread, kept):
+        meta = {"status": "unanswered", "interrupt_id": interrupt_id}
+        entry = recorder.entry(root, EventType.HUMAN_OVERSIGHT, meta)
+        entry["input_data"] = {"interrupt_id": interrupt_id}
+        recorder.emit(entry)
