@@ -70,10 +70,10 @@ class RunStarter:
         if type(run) is Root:
             self._binding.begin(run, metadata, inputs, kwargs.get("run_type"))
         else:
-            self._settle(run, metadata, inputs, config)
+            self._begin_child(run, metadata, inputs, config)
         return run
 
-    def _settle(self, run: Run, metadata: dict[str, Any] | None, inputs: Any,
+    def _begin_child(self, run: Run, metadata: dict[str, Any] | None, inputs: Any,
                 config: Mapping[str, Any] | None) -> None:  # fmt: skip
         """Describe a child run, and bind its root if this is the first run to know the session."""
         if run.kind != "chain":
