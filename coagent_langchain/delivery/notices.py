@@ -17,11 +17,11 @@ class Notices:
 
     def __init__(self, destination: str) -> None:
         self._destination = destination
-        self._said = -INTERVAL_S
+        self._said_at = -INTERVAL_S
         self._problem = ""
-        self._problem_told = False
-        self._gone: dict[str, tuple[int, str]] = {}  # events that will not arrive, by what happened to them
-        self._told: Counter[str] = Counter()  # how many of these were logged
+        self._problem_reported = False
+        self._losses: dict[str, tuple[int, str]] = {}  # events that will not arrive, by what happened to them
+        self._reported: Counter[str] = Counter()  # how many of these were logged
         self._without_folder = False
         self._another_token = False
 
@@ -29,14 +29,14 @@ class Notices:
         """Report a problem, and how many events are waiting; 0 if only those of ended processes are."""
         self._problem = problem
         what = waiting_events(waiting) if waiting else "events of ended programs are waiting"
-        self._problem_told |= self._say(f"{problem}; {what}")
+        self._problem_reported |= self._say(f"{problem}; {what}")
 
     def report_losses(self, count: int, how: str, why: str) -> None:
         """Report that more events will not arrive, with the next message if the rate limit forbids one now.
 
         `how` is what happened to them, `why` the reason for the latest.
         """
-        self._gone[how] = (self._gone.get(how, (0, ""))[0] + count, why)
+        self._losses[how] = (self._losses.get(how, (0, ""))[0] + count, why)
         self._say()
 
     def report_spool_changes(self, spool: Spool) -> None:
@@ -53,28 +53,28 @@ class Notices:
             (spool.refused, "refused", "the spool or the disk is full"),
             (spool.lost, "lost", "a file was removed from the spool"),
         ):
-            if (more := total - self._gone.get(how, (0, ""))[0]) > 0:
+            if (more := total - self._losses.get(how, (0, ""))[0]) > 0:
                 self.report_losses(more, how, why)
 
     def report_final_losses(self, unkept: int) -> None:
         """Report the losses not reported yet: the process ends, and with it those waiting events that are not kept."""
         if unkept:
-            self._gone["lost at exit"] = unkept, self._problem or "the server has not responded"
-        if losses := self._losses():
+            self._losses["lost at exit"] = unkept, self._problem or "the server has not responded"
+        if losses := self._unreported_losses():
             warn("delivery to %s: %s", self._destination, "; ".join(losses))
 
     def _say(self, *problem: str) -> bool:
-        due = time.monotonic() - self._said >= INTERVAL_S
+        due = time.monotonic() - self._said_at >= INTERVAL_S
         if due:
-            self._said = time.monotonic()
-            warn("delivery to %s: %s", self._destination, "; ".join((*problem, *self._losses())))
+            self._said_at = time.monotonic()
+            warn("delivery to %s: %s", self._destination, "; ".join((*problem, *self._unreported_losses())))
         return due
 
-    def _losses(self) -> list[str]:
+    def _unreported_losses(self) -> list[str]:
         """Describe the losses not reported yet, and count them as reported."""
-        untold = {how: (count - self._told[how], why) for how, (count, why) in self._gone.items()}
-        self._told = Counter({how: count for how, (count, _) in self._gone.items()})
-        return [f"{counted(count, 'event')} {how}: {why}" for how, (count, why) in untold.items() if count > 0]
+        unreported = {how: (count - self._reported[how], why) for how, (count, why) in self._losses.items()}
+        self._reported = Counter({how: count for how, (count, _) in self._losses.items()})
+        return [f"{counted(count, 'event')} {how}: {why}" for how, (count, why) in unreported.items() if count > 0]
 
     def report_another_token(self) -> None:
         """Report, once, that a token replaces one still in use, or returns after another."""
@@ -87,9 +87,9 @@ class Notices:
     def report_recovery(self, delivered: int) -> None:
         """Report that the server accepts events again, and how many in total, if a problem was reported."""
         self._problem = ""
-        if self._problem_told:
-            self._problem_told = False
-            what = "; ".join((f"{counted(delivered, 'event')} delivered so far", *self._losses()))
+        if self._problem_reported:
+            self._problem_reported = False
+            what = "; ".join((f"{counted(delivered, 'event')} delivered so far", *self._unreported_losses()))
             warn("delivery to %s works again: %s", self._destination, what)
 
     def describe_unsent(self, waiting: int, kept: bool) -> list[str]:
@@ -100,7 +100,7 @@ class Notices:
         why = f" ({self._problem})" if self._problem else ""
         later = "to send them later: coagent-langchain spool flush"
         left = [f"{waiting_events(waiting)} for {self._destination}{why}; {later}"] if waiting else []
-        for how, (count, reason) in self._gone.items():
+        for how, (count, reason) in self._losses.items():
             look = "; see coagent-langchain spool rejected" if kept and how == "rejected" else ""
             left.append(f"{counted(count, 'event')} for {self._destination} {how}: {reason}{look}")
         return left
