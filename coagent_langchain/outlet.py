@@ -35,17 +35,17 @@ _KEPT_INSIDE = {
 }  # fmt: skip
 
 
-def without_content(entry: JsonObject, given: Collection[str] = ()) -> JsonObject:
+def without_content(entry: JsonObject, user_keys: Collection[str] = ()) -> JsonObject:
     """Keep ids, numbers, timing and names of `entry`; drop what people or models said.
 
-    The values of its meta under `given` keys, which the application chose, are content, whatever the keys are named.
+    The values of its meta under `user_keys`, which the application chose, are content, whatever the keys are named.
     """
     kept = {name: value for name, value in entry.items() if name in _KEPT}
     for name, inner in _KEPT_INSIDE.items():
         part = entry.get(name)
         if isinstance(part, dict):
             kept[name] = {key: value for key, value in part.items() if key in inner}
-    named = {key: value for key, value in kept.get("meta", {}).items() if key not in given}
+    named = {key: value for key, value in kept.get("meta", {}).items() if key not in user_keys}
     return {**kept, "meta": {**named, "content": "not captured"}}
 
 
@@ -69,21 +69,21 @@ class Outlet:
         """Whether `other` would log unchanged whatever this outlet logs: it has no rules, or the same ones."""
         return other._plain or (self.capture_content, self._redact) == (other.capture_content, other._redact)
 
-    def emit(self, entry: JsonObject, given: Collection[str] = ()) -> None:
-        """Hand an entry to delivery; `given` is as for `without_content`."""
-        self.delivery.append(encode(entry) if self._plain else self._clean_line(entry, given), 1)
+    def emit(self, entry: JsonObject, user_keys: Collection[str] = ()) -> None:
+        """Hand an entry to delivery; `user_keys` is as for `without_content`."""
+        self.delivery.append(encode(entry) if self._plain else self._clean_line(entry, user_keys), 1)
 
     def emit_together(self, entries: Sequence[JsonObject]) -> None:
         """Hand entries to delivery, in this order, in one write."""
         line = encode if self._plain else self._clean_line
         self.delivery.append(b"".join(map(line, entries)), len(entries))
 
-    def _clean_line(self, entry: JsonObject, given: Collection[str] = ()) -> bytes:
-        return encode(self._cleaned(entry, given))
+    def _clean_line(self, entry: JsonObject, user_keys: Collection[str] = ()) -> bytes:
+        return encode(self._cleaned(entry, user_keys))
 
-    def _cleaned(self, entry: JsonObject, given: Collection[str]) -> JsonObject:
+    def _cleaned(self, entry: JsonObject, user_keys: Collection[str]) -> JsonObject:
         if not self.capture_content:
-            entry = without_content(entry, given)
+            entry = without_content(entry, user_keys)
         if not self._redact:
             return entry
         # A redactor may change its argument in place, so it gets a copy, never the application's objects.
@@ -93,19 +93,19 @@ class Outlet:
             try:
                 entry = redact(entry)
             except Exception as error:  # noqa: BLE001 - a user's callable: fail closed, keep the event's numbers
-                return _unredacted(plain, given, "raised", error)
+                return _unredacted(plain, user_keys, "raised", error)
             finally:
                 _redacting.reset(outside)
             if not isinstance(entry, dict):
                 returned = "None" if entry is None else f"a value of type {type(entry).__name__}"
                 fault = f"returned {returned} instead of the entry as a dict"
-                return _unredacted(plain, given, fault, TypeError(returned))
+                return _unredacted(plain, user_keys, fault, TypeError(returned))
         return entry
 
 
-def _unredacted(entry: JsonObject, given: Collection[str], fault: str, error: Exception) -> JsonObject:
+def _unredacted(entry: JsonObject, user_keys: Collection[str], fault: str, error: Exception) -> JsonObject:
     """Strip the content from an entry whose redaction failed."""
     guard.contain("redact", error, f"the redact function {fault}; such events are logged without their content")
-    left = without_content(entry, given)
+    left = without_content(entry, user_keys)
     left["meta"]["content"] = "redact failed"
     return left

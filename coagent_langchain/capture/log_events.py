@@ -115,9 +115,9 @@ class LogEvents:
         session.open()  # a block's session may have ended
         return session, session.state.present_number, 0
 
-    def _emit(self, entry: JsonObject, message: Any, given: Collection[str] = ()) -> None:
+    def _emit(self, entry: JsonObject, message: Any, user_keys: Collection[str] = ()) -> None:
         entry["output_data"] = {"message": message if isinstance(message, str) else snapshot(message)}
-        self._recorder.emit(entry, given)
+        self._recorder.emit(entry, user_keys)
 
 
 def event_type_of(level: object) -> EventType:
