@@ -16,12 +16,13 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 
 from coagent_langchain import CoagentCallbackHandler, Session
-from coagent_langchain.capture import binding
 from coagent_langchain.sessions import registry, state
+from coagent_langchain.sessions.registry import Sessions
 from coagent_langchain.testing import MemoryDelivery
+from coagent_langchain.values.inputs import user_text
 from tests.fakes import chat
 from tests.reading import ONE_CALL, of_type, sessions, types
-from tests.threads import at_once, switching_often
+from tests.threads import at_once, meanwhile, switching_often
 
 
 def test_one_handler_serves_many_threads(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -147,16 +148,14 @@ def test_run_that_is_interrupted_while_it_begins_is_one_prompt(before: list[str]
 @pytest.mark.parametrize("reason", [KeyboardInterrupt, RecursionError])
 @pytest.mark.internal_errors
 def test_run_whose_input_cannot_be_read_has_a_session_start(
-    reason: type[BaseException], monkeypatch: pytest.MonkeyPatch, log: MemoryDelivery, handler: CoagentCallbackHandler
+    reason: type[BaseException], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """Ctrl-C comes while its input is read, or the stack ends there: no real part can hit that moment."""
+    """Ctrl-C comes while its input is read, or the stack ends there."""
 
-    def fail(inputs: object) -> None:
-        monkeypatch.undo()
+    def fail() -> None:
         raise reason
 
-    monkeypatch.setattr(binding, "user_text", fail)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), meanwhile("call", user_text, fail):
         RunnableLambda(str).invoke("Soup?", {"callbacks": [handler], "metadata": {"session_id": "cook"}})
     handler.close()
 
@@ -276,19 +275,12 @@ def test_session_that_goes_on_knows_its_numbers_before_a_run_can_take_one(handle
 
 
 def test_run_that_begins_while_its_session_ends_begins_it_again(
-    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+    log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """Another thread ends the session after the run has found it and before the run has joined it."""
-    known = handler._sessions.get
-
-    def found(*args: Any, **kwargs: Any) -> Session:
-        session = known(*args, **kwargs)
-        session.end()
-        return session
-
-    for _ in range(2):
+    RunnableLambda(str).invoke("q", {"callbacks": [handler]})
+    with meanwhile("return", Sessions.get, handler.close):
         RunnableLambda(str).invoke("q", {"callbacks": [handler]})
-        monkeypatch.setattr(handler._sessions, "get", found)  # another thread would hardly ever hit this moment
     handler.close()
 
     assert log.sequence == [
@@ -298,21 +290,13 @@ def test_run_that_begins_while_its_session_ends_begins_it_again(
 
 
 def test_prompt_that_is_entered_while_its_session_ends_begins_it_again(
-    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+    log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """Another thread ends the session after the prompt has found it and before the prompt has its number."""
-    opened = handler._sessions.open
-
-    def ending(session: Session) -> None:
-        opened(session)
-        monkeypatch.setattr(handler._sessions, "open", opened)
-        session.end()
-
     session = handler.session("Cook")
     with session:
         pass
-    monkeypatch.setattr(handler._sessions, "open", ending)
-    with session.prompt("Soup?"):
+    with meanwhile("return", Sessions.open, session.end), session.prompt("Soup?"):
         pass
     handler.close()
 
@@ -323,18 +307,16 @@ def test_prompt_that_is_entered_while_its_session_ends_begins_it_again(
 
 
 def test_run_that_begins_while_its_block_is_left_keeps_the_session_open(
-    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+    log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """A run in another thread joins after the block was left and before the session ends with it."""
-    end, root, call = handler._sessions.end, UUID(int=1), UUID(int=2)
+    root, call = UUID(int=1), UUID(int=2)
 
-    def late(*args: Any) -> bool:
-        monkeypatch.setattr(handler._sessions, "end", end)
+    def late() -> None:
         handler.on_chain_start({}, "q", run_id=root, metadata={"session_id": "s"})
-        return end(*args)
 
-    with handler.session("Cook", session_id="s"):
-        monkeypatch.setattr(handler._sessions, "end", late)  # another thread would hardly ever hit this moment
+    with meanwhile("call", Sessions.end, late), handler.session("Cook", session_id="s"):
+        pass
     handler.on_chat_model_start({}, [[]], run_id=call, parent_run_id=root)
     handler.on_llm_end(None, run_id=call)
     handler.on_chain_end("a", run_id=root)

@@ -22,6 +22,7 @@ from coagent_langchain.delivery.sync import SYNC_S
 from coagent_langchain.http import backoff
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, Request, first, healthy
+from tests.threads import meanwhile
 from tests.waiting import until
 
 
@@ -318,24 +319,22 @@ def test_flush_after_close_does_not_wait_in_vain(tmp_path: Path) -> None:
         assert (delivery.flush(20), server.stored) == (True, ["a", "b"])
 
 
-def test_thread_that_ends_while_it_is_taken_for_alive_is_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No request can be made to end in that moment, so here the look at the thread lets it end."""
+def test_thread_that_ends_while_it_is_taken_for_alive_is_replaced(tmp_path: Path) -> None:
+    """The look at the thread lets it end."""
     with hanging_request(tmp_path) as (server, delivery, released):
         delivery.close()
         delivery.append(line("b"))
         ending = delivery._worker._thread
         assert ending
 
-        def is_alive() -> bool:
+        def end() -> None:
             released.set()
             ending.join(20)
-            return True
 
-        monkeypatch.setattr(ending, "is_alive", is_alive)
+        with meanwhile("return", threading.Thread.is_alive, end):
+            flushed = delivery.flush(10)
 
-        assert (delivery.flush(10), server.stored) == (True, ["a", "b"])
+    assert (flushed, server.stored) == (True, ["a", "b"])
 
 
 def test_entries_of_one_server_do_not_go_to_another(tmp_path: Path) -> None:

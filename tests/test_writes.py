@@ -23,6 +23,7 @@ from coagent_langchain.delivery.segment import HEADER_BYTES, Segment, header
 from coagent_langchain.delivery.spool import SEGMENT_BYTES, Spool
 from tests.delivery_parts import LINES, read_all, segments, spool_in
 from tests.disk import largest_file
+from tests.threads import meanwhile
 
 
 def test_short_write_is_taken_back(tmp_path: Path) -> None:
@@ -149,30 +150,22 @@ def test_signal_handler_just_before_a_write_leaves_nothing_to_write(tmp_path: Pa
     assert (contents, spool.written) == ([LINES[0] + LINES[1]], 2)
 
 
-def test_signal_handlers_while_a_segment_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_handlers_while_a_segment_begins(tmp_path: Path) -> None:
     """Handlers that log while a file is created, and while the previous one is closed, find an open one."""
     spool = spool_in(tmp_path / "d")
     large = b'"' + b"x" * SEGMENT_BYTES + b'"\n'
     spool.append(large, 1)
-    handlers = [lambda: spool.append(LINES[0], 1), lambda: spool.append(LINES[1], 1)]
-    create, finish = Segment.create, Segment.finish
+    finished = meanwhile("return", Segment.finish, lambda: spool.append(LINES[1], 1))
 
-    def created(path: Path | None, in_memory: bool = False) -> Segment:
-        if len(handlers) == 2:
-            handlers.pop(0)()
-        return create(path, in_memory)
+    def created() -> None:
+        spool.append(LINES[0], 1)
+        handlers.enter_context(finished)
 
-    def finished(segment: Segment) -> None:
-        finish(segment)
-        if len(handlers) == 1 and len(spool._segments) > 2:
-            handlers.pop()()
+    with ExitStack() as handlers:
+        handlers.enter_context(meanwhile("call", Segment.create, created))
+        spool.append(LINES[2], 1)
 
-    # a real signal would hardly ever arrive at these moments
-    monkeypatch.setattr(Segment, "create", created)
-    monkeypatch.setattr(Segment, "finish", finished)
-    spool.append(LINES[2], 1)
-
-    assert (handlers, spool.refused, spool.written) == ([], 0, 4)
+    assert (spool.fallback, spool.refused, spool.written) == (None, 0, 4)
     assert sorted(read_all(spool).splitlines(keepends=True)) == sorted([large, *LINES[:3]])
 
 
@@ -195,16 +188,8 @@ def test_stream_that_the_collector_closes_amid_an_append(tmp_path: Path) -> None
     """The garbage collector may close a stream before a write, which then logs: both lines are kept."""
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
-    has_place, late = spool._has_place, [LINES[1]]
-
-    def interrupted(length: int) -> bool:
-        found = has_place(length)
-        if late:
-            spool.append(late.pop(), 1)
-        return found
-
-    spool._has_place = interrupted  # type: ignore[method-assign]
-    spool.append(LINES[2], 1)
+    with meanwhile("return", Spool._has_place, lambda: spool.append(LINES[1], 1)):
+        spool.append(LINES[2], 1)
 
     assert spool.read() == b"".join(LINES[:3])
 

@@ -1,4 +1,4 @@
-"""Threads that do the same thing at once."""
+"""Threads that do the same thing at once, and what happens amid a call."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
 
 
 def at_once(*works: Callable[[], object]) -> None:
@@ -32,3 +34,22 @@ def switching_often() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(interval)
+
+
+@contextlib.contextmanager
+def meanwhile(moment: str, function: Callable[..., Any], act: Callable[[], object]) -> Iterator[None]:
+    """Do something once, when this thread's first `call` of a function begins or is about to `return`.
+
+    Another thread or a signal handler would hardly ever hit that moment.
+    """
+
+    def happens(frame: FrameType, event: str, argument: object) -> None:
+        if event == moment and frame.f_code is function.__code__:
+            sys.setprofile(None)
+            act()
+
+    sys.setprofile(happens)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
