@@ -331,12 +331,15 @@ def test_structured_answer_that_was_cut_off_is_in_its_error(
     assert (logged["meta"]["model"], log.entries[-1]["meta"]["total_tokens"]) == ("gpt-4o-2024-08-06", 15)
 
 
+@pytest.mark.parametrize("choices", [
+    [], [{"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": None}}],
+])  # fmt: skip
 def test_text_that_was_streamed_before_an_error_with_tokens_is_kept(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
+    choices: list[Any], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """The answer in the exception adds its tokens to what had arrived; it need not have a text."""
     used = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-    told = {"id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [], "usage": used}
+    told = {"id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": choices, "usage": used}
 
     class Breaking(ScriptedChat):
         def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:

@@ -189,8 +189,10 @@ def test_decorated_generator_that_is_closed_cleans_up_in_its_session(
 
 
 @pytest.mark.parametrize("way", ["generator", "async generator"])
-def test_decorated_generator_is_given_what_is_thrown_into_it(way: str, handler: CoagentCallbackHandler) -> None:
-    """As in a `contextlib` block, the generator may handle the exception and continue."""
+def test_decorated_generator_is_given_what_is_thrown_into_it(
+    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """As in a `contextlib` block, the generator may handle the exception and continue, or let it out, and fail."""
     session = handler.session("Cook")
 
     @session
@@ -207,14 +209,22 @@ def test_decorated_generator_is_given_what_is_thrown_into_it(way: str, handler: 
         except ValueError as error:
             yield f"{error} soup"
 
-    async def taste() -> list[str]:
+    tasted: list[str] = []
+
+    def taste() -> None:
+        items: Any = cook()
+        tasted.extend([next(items), items.throw(ValueError("burnt"))])
+        items.throw(ValueError("salty"))
+
+    async def taste_later() -> None:
         items: Any = cook_later()
-        return [await anext(items), await items.athrow(ValueError("burnt"))]
+        tasted.extend([await anext(items), await items.athrow(ValueError("burnt"))])
+        await items.athrow(ValueError("salty"))
 
-    items: Any = cook()
-    tasted = [next(items), items.throw(ValueError("burnt"))] if way == "generator" else asyncio.run(taste())
+    with pytest.raises(ValueError, match="salty"):
+        taste() if way == "generator" else asyncio.run(taste_later())
 
-    assert tasted == ["soup", "burnt soup"]
+    assert (tasted, log.entries[-1]["meta"]["status"]) == (["soup", "burnt soup"], "failed")
 
 
 @pytest.mark.internal_errors

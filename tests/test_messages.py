@@ -187,10 +187,10 @@ def test_calls_that_could_not_be_parsed_are_marked() -> None:
     broken = AIMessage("", additional_kwargs={"tool_calls": [
         {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{not json"}}]})  # fmt: skip
     old = AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": '{"a": 1}'}})
+    unnamed = {"id": None, "name": None, "args": "{", "error": "no JSON"}
 
-    assert [{k: v for k, v in call.items() if k != "error"} for call in tool_calls_of(broken)] == [
-        {"id": "1", "name": "f", "args": "{not json", "invalid": True}
-    ]
+    assert tool_calls_of(broken) == [{"id": "1", "name": "f", "args": "{not json", "invalid": True}]
+    assert tool_calls_of(AIMessage("", invalid_tool_calls=[unnamed])) == [{**unnamed, "invalid": True}]
     assert tool_calls_of(old) == [{"id": None, "name": "f", "args": '{"a": 1}'}]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -80,6 +81,7 @@ def test_model_that_langchain_does_not_name(params: Any, serialized: Any) -> Non
         {"tools": [SimpleNamespace(name="weather", description="Tell it.")]},
         {"tools": [SimpleNamespace(function_declarations=[SimpleNamespace(name="weather")])]},
         {"tools": [type("weather", (), {})]},
+        {"tools": [partial(print), {"name": "weather"}]},
     ],
 )
 def test_tools_are_named(params: dict[str, Any]) -> None:

@@ -140,14 +140,17 @@ def test_state_that_is_set_before_the_first_question_is_no_prompt(
 def test_model_that_an_update_calls_is_in_the_prompt_that_waits(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A conditional edge asks a model, also when an update runs the edge: its call takes the next turn."""
+    """A conditional edge asks a model, also when an update runs the edge, in a block or not: it takes the next turn."""
     route = RunnableLambda(lambda state: "Where to?") | chat("second") | (lambda answer: answer.text)
     graph, config = stops_after_routing(route), in_thread(handler, "t")
     graph.invoke({"messages": [("user", "Go")]}, config)
     graph.update_state(config, {"messages": [("user", "Go on")]}, as_node="first")
+    with handler.session(session_id="t").prompt("Edit"):
+        graph.update_state(config, {"messages": [("user", "Go on")]}, as_node="first")
 
     assert [at for at in log.sequence if at[0] in ("user_input", "llm_call", "llm_response")] == [
         ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1), ("llm_call", 1, 2), ("llm_response", 1, 2),
+        ("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1),
     ]  # fmt: skip
     assert {e["session_id"] for e in log.entries} == {"t"}
 

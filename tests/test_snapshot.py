@@ -404,7 +404,7 @@ def test_media_are_described(block: Any, expected: Any) -> None:
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "abcd"}},
         {"result": "abcd"},
         {"url": "https://example.org/data:x"},
-        {"url": "data:text/plain,hello"},
+        {"url": "data:text/plain,abcd"},
         {"type": "image", "url": "images/cat1", "mime_type": "image/png"},
         {"type": "image", "url": "https://example.org/" + "images/" * 100, "mime_type": "image/png"},
         {"mime_type": "text/plain", "data": "plain words, not base64"},

@@ -111,15 +111,18 @@ def test_openais_tokens_of_several_candidates_are_counted_once() -> None:
 
 
 def test_candidates_of_different_calls_are_summed() -> None:
-    """Candidates with different usage are added up, including details."""
-    parts = [{"input_tokens": 1, "output_tokens": n, "total_tokens": 1 + n, "output_token_details": {"reasoning": n}}
-             for n in (2, 3)]  # fmt: skip
-    result = LLMResult(generations=[[ChatGeneration(message=AIMessage("", usage_metadata=part)) for part in parts]])
+    """Candidates with different usage are added up, including details; of what is no number, the first is kept."""
+    parts = [{"input_tokens": 1, "output_tokens": n, "total_tokens": 1 + n,
+              "output_token_details": {"reasoning": n, "audio": a}} for n, a in ((2, 4), (3, None))]  # fmt: skip
+    messages = [AIMessage(""), AIMessage("")]
+    for message, part in zip(messages, parts, strict=True):
+        message.usage_metadata = part
+    result = LLMResult(generations=[[ChatGeneration(message=message) for message in messages]])
 
     found = usage(result)
 
     assert numbers(found) == (2, 5, 7)
-    assert found.details == {"output_token_details": {"reasoning": 5}}
+    assert found.details == {"output_token_details": {"reasoning": 5, "audio": 4}}
 
 
 def test_openais_stream_gives_the_same_numbers() -> None:
