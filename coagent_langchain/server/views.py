@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from starlette.exceptions import HTTPException
@@ -21,7 +21,7 @@ from coagent_langchain.server.pages import render
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.compare import figures, first_call, left_out, pairs, settings, sides
 from coagent_langchain.server.store import STATUSES, Session
-from coagent_langchain.server.store.query import SORTS, Query, Sort
+from coagent_langchain.server.store.query import SORTS, Page, Query, Sort
 from coagent_langchain.server.store.text import FOUND
 from coagent_langchain.wire import EventType, now_ms
 
@@ -56,11 +56,12 @@ ORDERS = {turn + name: f"{label} {arrow}" for name, label, *_ in COLUMNS if name
 
 def home(request: Request) -> HTMLResponse:
     """The list of sessions, or, if there are none, the lines to paste into a program."""
-    context = _list(request)
+    context = _list(request, counts=True)
     if not context["page"].total and not context["filtered"]:
         return render("sessions.html", onboarding=True, base_url=_base_url(request),
                       token=request.app.state.token_needed)  # fmt: skip
-    return render("sessions.html", onboarding=False, filters=_filters(request, context["query"]), **context)
+    return render("sessions.html", onboarding=False, filters=_filters(request, context["query"], context["page"]),
+                  **context)  # fmt: skip
 
 
 def session_rows(request: Request) -> HTMLResponse:
@@ -114,9 +115,9 @@ def _base_url(request: Request) -> str:
     return str(request.base_url).rstrip("/") + "/api/v1"
 
 
-def _list(request: Request) -> dict[str, Any]:
-    """What the table of sessions shows for the query in the address."""
-    query = read_query(request.query_params)
+def _list(request: Request, *, counts: bool = False) -> dict[str, Any]:
+    """What the table of sessions shows for the query in the address; `counts` is for the filters above it."""
+    query = replace(read_query(request.query_params), counts=counts)
     page = store_of(request).sessions(query)
     if page.total and not page.sessions:  # past the end: the last page
         query = replace(query, offset=(page.total - 1) // PAGE * PAGE)
@@ -180,12 +181,17 @@ def _state(query: Query, name: str) -> str:
     return "" if name != query.sort else "ascending" if query.ascending else "descending"
 
 
-def _filters(request: Request, query: Query) -> list[tuple[str, str, list[tuple[str, str]], str]]:
+def _filters(request: Request, query: Query, page: Page) -> list[tuple[str, str, list[tuple[str, str]], str]]:
     """The filters above the list: name, label, options (value, text) and chosen value; "" is the default."""
     store = store_of(request)
 
-    def named(values: Iterable[str]) -> list[tuple[str, str]]:
-        return [("", "any"), *((str(value), formats.preview(str(value), 60)) for value in values)]
+    def named(values: Iterable[str], kind: str = "", chosen: str = "") -> list[tuple[str, str]]:
+        counted = page.counts.get(kind, {})
+        told = {value: f" ({formats.count(number)})" for value, number in counted.items() if value != chosen}
+        return [("", "any"), *((str(value), formats.preview(str(value), 60) + told.get(value, "")) for value in values)]
+
+    def common(kind: Literal["model", "tag"], chosen: str) -> list[tuple[str, str]]:
+        return named(sorted({*store.facets(kind), *page.counts.get(kind, ()), chosen} - {""}), kind, chosen)
 
     order = ("" if query.ascending else "-") + query.sort
     orders = [(each.replace(NEWEST, ""), ORDERS.get(each, each)) for each in _with(order, [*ORDERS])]
@@ -193,9 +199,9 @@ def _filters(request: Request, query: Query) -> list[tuple[str, str, list[tuple[
     return [
         ("status", "Status", named(STATUSES), query.status),
         ("period", "Time", periods, _chosen(request.query_params, "period")),
-        ("type", "Has", named(EventType), query.type),
-        ("model", "Model", named(_with(query.model, store.facets("model"))), query.model),
-        ("tag", "Tag", named(_with(query.tag, store.facets("tag"))), query.tag),
+        ("type", "Has", named(EventType, "type", query.type), query.type),
+        ("model", "Model", common("model", query.model), query.model),
+        ("tag", "Tag", common("tag", query.tag), query.tag),
         ("sort", "Sort", orders, order.replace(NEWEST, "")),
     ]
 

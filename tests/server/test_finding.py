@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import MAX_FACETS, Store, connection_pool, text
+from coagent_langchain.server.store import MAX_FACETS, Store, connection_pool, query, text
 from coagent_langchain.server.store.query import Page, Query, Sort
 from coagent_langchain.server.validation import read
 from tests.server.samples import T0, entry, hits, holding, put
@@ -132,6 +132,34 @@ def test_list_says_what_the_sessions_of_a_filter_used(running: Running) -> None:
         "1–1 of 1",
         "1–3 of 3",
     ]
+
+
+COUNTS: list[tuple[Query, dict[str, dict[str, int]]]] = [
+    (Query(type="error", counts=True, limit=1), {"type": {"llm_call": 1, "error": 1}, "model": {"gpt-4o": 1},
+                                                 "tag": {"travel": 1}}),
+    (Query(text="a", counts=True, limit=1), {"type": {"session_start": 1, "session_end": 1, "llm_call": 1, "error": 1},
+                                             "model": {"gpt-4o": 1}, "tag": {"kitchen": 1, "travel": 1}}),
+    (Query(tag="nothing", counts=True), {"type": {}, "model": {}, "tag": {}}),
+    (Query(counts=True), {}),
+    (Query(type="error"), {}),
+]  # fmt: skip
+
+
+def test_page_knows_what_the_sessions_of_a_filter_have(store: Store) -> None:
+    """How many have each type, model and tag: of all pages, if that is asked for."""
+    some_sessions(store)
+    put(store, entry("error", 120, "b", meta={"tags": ["travel"]}))
+
+    assert [(query, store.sessions(query).counts) for query, _ in COUNTS] == COUNTS
+
+
+def test_counts_of_very_many_sessions_are_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would take seconds."""
+    some_sessions(store)
+    monkeypatch.setattr(query, "COUNTED", 1)
+    pages = [store.sessions(Query(counts=True, type=name)) for name in ("llm_call", "llm_response")]
+
+    assert [(page.total, page.counts.get("model")) for page in pages] == [(2, None), (1, {"llama3": 1})]
 
 
 def test_choices_of_the_filters(store: Store) -> None:

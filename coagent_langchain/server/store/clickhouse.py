@@ -33,7 +33,7 @@ from coagent_langchain.server.store.clickhouse_writer import Writer, available
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.connection_pool import ConnectionPool
 from coagent_langchain.server.store.expressions import sorted_by, summary, totals
-from coagent_langchain.server.store.query import Page, Query
+from coagent_langchain.server.store.query import Page, Query, by_kind, counts_wanted
 from coagent_langchain.server.store.text import Terms, newest_sessions
 
 COMMIT = 10_000  # entries per insert: large inserts make few parts
@@ -122,7 +122,10 @@ class ClickHouseStore(Store):
             **parameters, limit=query.limit, offset=query.offset,
         )  # fmt: skip
         total, *used = self._all(f"SELECT {totals(where)} FROM {self._sessions} {where}", **parameters)[0]
-        return Page([sessions.session_of(row) for row in found], total, cut, *used)
+        page = Page([sessions.session_of(row) for row in found], total, cut, *used)
+        if not counts_wanted(query, where, total):
+            return page
+        return replace(page, counts=by_kind(self._all(sessions.counts(self._sessions, where), **parameters)))
 
     def session(self, session_id: str) -> Session | None:
         found = self._all(

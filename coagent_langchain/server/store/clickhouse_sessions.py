@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from coagent_langchain.server.store import Session
+from coagent_langchain.server.store import MAX_FACETS, Session
 from coagent_langchain.server.store.expressions import FAILURE, status_now
 from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.store.rollup import COUNTS
@@ -20,6 +20,15 @@ def session_of(row: Sequence[Any]) -> Session:
     """The `Session` of a row of `SELECT`."""
     types, models, tags, *rest = row
     return Session.of(rest, types=types, models=models, tags=tags)
+
+
+def counts(sessions: str, where: str) -> str:
+    """The SELECT for `Page.counts` of the sessions that a WHERE clause chooses."""
+    kinds = (("type", "mapKeys(types)"), ("model", "models"), ("tag", "tags"))
+    pairs = ", ".join(f"arrayMap(value -> ('{kind}', value), {values})" for kind, values in kinds)
+    return f"""SELECT pair.1, pair.2, count() FROM
+        (SELECT arrayJoin(arrayConcat({pairs})) AS pair FROM {sessions} {where})
+        GROUP BY pair ORDER BY count() DESC, pair LIMIT {MAX_FACETS}"""
 
 
 def where(query: Query, found: list[str]) -> tuple[str, dict[str, Any]]:

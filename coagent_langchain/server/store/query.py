@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from coagent_langchain.server.store import Session
@@ -13,6 +14,7 @@ Sort = Literal[
 ]
 SORTS: tuple[Sort, ...] = get_args(Sort)
 Cut = Literal["", "found", "time"]
+COUNTED = 10_000  # most sessions whose types, models and tags are counted: a fifth of a second in SQLite
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Query:
         status: one of `STATUSES`.
         type: event type that the session must contain.
         since_ms: the session has entries since this time.
+        counts: whether to count what the sessions have, if there is a filter.
         sort: what to sort by, see `SORTS`; descending unless `ascending`.
     """
 
@@ -34,6 +37,7 @@ class Query:
     model: str = ""
     tag: str = ""
     since_ms: int | None = None
+    counts: bool = False
     sort: Sort = "last"
     ascending: bool = False
     limit: int = 50
@@ -50,6 +54,8 @@ class Page:
             its "time" limit; "" if none are missing.
         total_tokens, cost, unpriced_calls: sums over all sessions that match, as in `Session`; None if the query has no
             filter, or no session has any.
+        counts: for "type", "model" and "tag": value → number of sessions that match and have it, of the most common
+            values; empty unless the query asks for it, or if more than `COUNTED` sessions match.
     """
 
     sessions: list[Session]
@@ -58,3 +64,17 @@ class Page:
     total_tokens: int | None = None
     cost: float | None = None
     unpriced_calls: int = 0
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+def counts_wanted(query: Query, where: str, total: int) -> bool:
+    """Whether to fill `Page.counts`, given the SQL of the filters and the number of sessions that match."""
+    return query.counts and bool(where) and total <= COUNTED
+
+
+def by_kind(rows: Iterable[Sequence[Any]]) -> dict[str, dict[str, int]]:
+    """`Page.counts` from rows of kind, value and number."""
+    counts: dict[str, dict[str, int]] = {"type": {}, "model": {}, "tag": {}}
+    for kind, value, number in rows:
+        counts[kind][value] = number
+    return counts

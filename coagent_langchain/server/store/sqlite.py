@@ -32,7 +32,7 @@ from coagent_langchain.server.store import (
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.connection_pool import ConnectionPool
 from coagent_langchain.server.store.expressions import sorted_by, totals
-from coagent_langchain.server.store.query import Page, Query
+from coagent_langchain.server.store.query import Page, Query, by_kind, counts_wanted
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.store.sqlite_file import (
     CHECKPOINT,
@@ -154,11 +154,14 @@ class SqliteStore(Store):
         order = f"ORDER BY {sorted_by(query.sort, sqlite_sessions.INPUTS)} {direction} NULLS LAST, id {direction}"
         # choose the page before reading its sessions: sorting all sessions with their turns is slow
         chosen = f"SELECT id FROM sessions {where} {order} LIMIT ? OFFSET ?"
-        page = f"{sqlite_sessions.SELECT} WHERE id IN ({chosen}) {order}"
+        shown = f"{sqlite_sessions.SELECT} WHERE id IN ({chosen}) {order}"
         with available("read"), self._pool.connection() as connection:
-            rows = connection.execute(page, (*parameters, query.limit, query.offset)).fetchall()
+            rows = connection.execute(shown, (*parameters, query.limit, query.offset)).fetchall()
             total, *used = connection.execute(f"SELECT {totals(where)} FROM sessions {where}", parameters).fetchone()
-            return Page([sqlite_sessions.session_of(connection, row) for row in rows], total, cut, *used)
+            page = Page([sqlite_sessions.session_of(connection, row) for row in rows], total, cut, *used)
+            if not counts_wanted(query, where, total):
+                return page
+            return replace(page, counts=by_kind(connection.execute(sqlite_sessions.counts(where), parameters)))
 
     def session(self, session_id: str) -> Session | None:
         with available("read"), self._pool.connection() as connection:

@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from coagent_langchain.server.store import ALL, Session, Summary
+from coagent_langchain.server.store import ALL, MAX_FACETS, Session, Summary
 from coagent_langchain.server.store.expressions import FAILURE, status_now, summary
-from coagent_langchain.server.store.query import Query
+from coagent_langchain.server.store.query import Query, by_kind
 from coagent_langchain.server.store.rollup import COUNTERS, COUNTS, Rollup
 from coagent_langchain.server.store.text import words_and_phrases
 
@@ -94,10 +94,14 @@ SELECT = f"""SELECT id, session_id, first_ms, last_ms, status, title, {FAILURE},
 def session_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Session:
     """The `Session` of a row of `SELECT`."""
     number, *rest = row
-    facets: dict[str, dict[str, int]] = {"type": {}, "model": {}, "tag": {}}
-    for kind, value, count in connection.execute("SELECT kind, value, count FROM facets WHERE session = ?", (number,)):
-        facets[kind][value] = count
+    facets = by_kind(connection.execute("SELECT kind, value, count FROM facets WHERE session = ?", (number,)))
     return Session.of(rest, types=facets["type"], models=facets["model"], tags=facets["tag"])
+
+
+def counts(where: str) -> str:
+    """The SELECT for `Page.counts` of the sessions that a WHERE clause chooses."""
+    return f"""SELECT kind, value, count(*) FROM facets WHERE session IN (SELECT id FROM sessions {where})
+        GROUP BY kind, value ORDER BY count(*) DESC, value LIMIT {MAX_FACETS}"""
 
 
 def where(query: Query, found: Sequence[str]) -> tuple[str, list[Any]]:
