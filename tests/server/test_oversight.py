@@ -96,8 +96,8 @@ def test_answer_that_names_no_question_answers_all_that_are_open() -> None:
     for answered in ("int-2", None, None):
         oversight(story.wait(100), "resumed", answered, "yes")
 
-    assert [(bar.status, bar.duration) for bar in timeline(story.entries).roots[0].children] == [
-        ("ok", 210), ("ok", 100), ("ok", 0),
+    assert [(bar.note, bar.duration) for bar in timeline(story.entries).roots[0].children] == [
+        ("int-1? → yes", 210), ("int-2? → yes", 100), ("answers no open question · yes", 0),
     ]  # fmt: skip
 
 

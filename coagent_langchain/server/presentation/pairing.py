@@ -176,6 +176,8 @@ class Pairing:
             self._questions[event.key].append(bar)
         else:
             bar.end, bar.status = event.at, "ok"
+        if event.outcome == "resumed" and not event.key:  # e.g. with the thread id of another conversation
+            bar.note = " · ".join(part for part in ("answers no open question", bar.note) if part)
 
     def _answered(self, key: str) -> list[Bar]:
         """Take the open questions that an answer closes.
