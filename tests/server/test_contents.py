@@ -209,6 +209,21 @@ def test_prompt_of_several_inputs_is_shown_in_words(text: str, words: str) -> No
     assert in_words(text) == words
 
 
+def test_details_of_a_call_tell_the_tokens_that_are_part_of_others(running: Running) -> None:
+    """Those of reasoning may be most of the output, which its text does not show; a zero is not told."""
+    story = Story("s").ask("hello")
+    for cached, reasoning in ((6, 15), (0, 0)):
+        story.model("hello", "Hi", 5, (10, 20), cached=cached)
+        story.entries[-1]["meta"]["usage"]["output_token_details"] = {"reasoning": reasoning}
+    log(running, story.entries)
+    answers = [(at, entry) for at, entry in enumerate(story.entries, 1) if entry["event_type"] == "llm_response"]
+    details = [shown(running, f"/view/detail/=s?e={entry['timestamp']}-{at}") for at, entry in answers]
+
+    assert [re.findall(r"10 → .+?(?= (?:\$|Content))", each) for each in details] == [
+        ["10 → 20 tokens, 6 cached, 15 for reasoning"], ["10 → 20 tokens"],
+    ]  # fmt: skip
+
+
 def test_details_without_content_say_so(running: Running) -> None:
     """For a node that changed nothing, and for calls and a prompt that were logged without their content."""
     story = Story("s")

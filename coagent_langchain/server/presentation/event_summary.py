@@ -59,7 +59,7 @@ class EventSummary:
         failed: why it failed; "" if it did not.
         error: id of the error that made a tool fail, perhaps inside it.
         outcome: `meta.outcome` or a status.
-        input, output, cached, cost: tokens and dollars; None if the entry reports none.
+        input, output, cached, reasoning, cost: tokens and dollars; None if the entry reports none.
         reused: whether it is an answer from a cache, so that its tokens were not used.
         attempt: the number of the attempt that it belongs to, from 2 on; 0 if it is the first.
         speaks: whether a node has messages of its own.
@@ -86,6 +86,7 @@ class EventSummary:
     input: int | None = None
     output: int | None = None
     cached: int | None = None
+    reasoning: int | None = None
     cost: float | None = None
     reused: bool = False
     speaks: bool = False
@@ -146,6 +147,7 @@ def _use(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
     answer, usage = mapping(entry.get("llm_response")), mapping(meta.get("usage"))
     summary.input, summary.output = _known(answer.get("input_tokens")), _known(answer.get("output_tokens"))
     summary.cached = _known(mapping(usage.get("input_token_details")).get("cache_read"))
+    summary.reasoning = _known(mapping(usage.get("output_token_details")).get("reasoning"))
 
 
 def _tool_call(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
