@@ -21,7 +21,8 @@ from coagent_langchain.values.messages import message_dict
 from coagent_langchain.values.outcomes import is_command
 from coagent_langchain.values.snapshot import Walk
 
-_TEXT_KEYS = ("input", "question", "query", "prompt", "user_input", "text")
+_TEXT_KEYS = ("input", "question", "query", "prompt", "user_input", "user_query", "user_request", "user_question",
+              "user_message", "message", "text")  # fmt: skip
 _MAX_SHOWN = 2_000  # entries of an object that is shown as text
 _MAX_STRING = 10_000  # characters of one string in it
 # By precedence: what a graph's state ends with may be beside its drafts. LangChain's chains use those in the middle.
