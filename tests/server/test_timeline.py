@@ -87,6 +87,30 @@ def test_tool_belongs_to_the_turn_that_called_it() -> None:
     ]
 
 
+def test_what_follows_the_turns_of_a_sub_agent_belongs_to_the_turn_that_called_it() -> None:
+    """A middleware before the agent's next call has the number of the sub-agent's last turn."""
+    story = Story("s").ask("Where?")
+    story.model("Where?", "", 10, (1, 1), parent=story.enter("model"))
+    tool = story.tool_call("agent", {}, "c1", parent=story.enter("tools"))
+    story.model("Find it", "here", 10, (1, 1), parent=tool)
+    story.tool_done(tool, "agent", "here", 10, "c1", turn=1)
+    story.enter("trim")
+    story.model("Where?", "there", 10, (1, 1), parent=story.enter("model"))
+
+    assert drawn(timeline(story.entries)) == [
+        "prompt Where? open",
+        "  turn Turn 1 open",
+        "    component model open",
+        "      model gemma3:4b ok",
+        "    component tools open",
+        "      tool agent ok",
+        "        model gemma3:4b ok",
+        "    component trim open",
+        "  component model open",
+        "    model gemma3:4b ok",
+    ]
+
+
 def test_each_user_input_opens_a_prompt() -> None:
     """A process that continues a conversation numbers from 1 again: its prompts are separate, after the first end."""
     assert [(prompt.prompt, line) for prompt in timeline(sessions.restarted()).roots for line in lines(prompt)] == [
