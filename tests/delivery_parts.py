@@ -57,8 +57,7 @@ def delivery_to(base_url: str, spool_dir: Path | None, **settings: Any) -> Itera
     finally:
         made._worker.stop(5)
         made._spool.abandon()
-        if made._worker._adopted:
-            made._worker._adopted.release()
+        made._worker.abandon()
 
 
 def append_each(delivery: SpooledDelivery, event_ids: list[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from coagent_langchain.config import Settings
-from coagent_langchain.delivery import worker
+from coagent_langchain.delivery import leftovers
 from coagent_langchain.delivery.folder import destination_folder
 from coagent_langchain.delivery.leftovers import Flushed, send_leftovers
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
@@ -26,7 +26,7 @@ def test_what_comes_while_the_leavings_of_others_wait_is_on_the_disk_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a server hangs on a dead process's events, new ones are synced to disk, also after a rest."""
-    monkeypatch.setattr(worker, "ADOPT_EVERY_S", 0.0)
+    monkeypatch.setattr(leftovers, "LOOK_EVERY_S", 0.0)
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         folder = destination_folder(tmp_path, server.base_url)
         left_by_the_dead(folder, header(HEADER_BYTES) + line("left"))
@@ -83,7 +83,7 @@ def test_what_was_left_and_waits_is_told_as_such(tmp_path: Path, caplog: pytest.
 
 def test_busy_process_sends_what_is_left_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It keeps looking for dead processes, even if it is never idle for long."""
-    monkeypatch.setattr(worker, "ADOPT_EVERY_S", 0.5)
+    monkeypatch.setattr(leftovers, "LOOK_EVERY_S", 0.5)
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(line("new"))
         until(lambda: delivery._worker.idle)  # it has looked for the first time

@@ -1,4 +1,4 @@
-"""Send or discard what dead processes left, in the calling thread, for the command line."""
+"""What dead processes left: as one source for the worker; sent or discarded at once for the command line."""
 
 from __future__ import annotations
 
@@ -13,6 +13,49 @@ from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning
 from coagent_langchain.http import backoff
+
+LOOK_EVERY_S = 60.0  # seconds between two listings of a folder
+
+
+class Leftovers:
+    """What all dead processes left in a folder, if there is one: owner after owner, and now and then it looks for more.
+
+    Its lines are read and settled like those of a spool.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._dead: Iterator[Adopted] = iter(())
+        self._adopted: Adopted | None = None
+        self._next_look = 0.0
+
+    def read(self) -> bytearray:
+        """Read the next lines to send, if any."""
+        while adopted := self._adopted or self._adopt():
+            if lines := adopted.read():
+                return lines
+            adopted.release()
+            self._adopted = None
+        return bytearray()
+
+    def _adopt(self) -> Adopted | None:
+        """Take over what the next dead process left."""
+        self._adopted = next(self._dead, None)
+        if self._adopted is None and self._folder and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + LOOK_EVERY_S
+            self._dead = dead_owners(self._folder)
+            self._adopted = next(self._dead, None)
+        return self._adopted
+
+    def settle(self, length: int, entries: int) -> None:
+        """Record that the first `length` bytes of what `read` returned are acknowledged or rejected."""
+        assert self._adopted is not None
+        self._adopted.settle(length, entries)
+
+    def abandon(self) -> None:
+        """Leave the files to the next claimant, or after a fork to the parent."""
+        if self._adopted:
+            self._adopted.abandon()
 
 
 @dataclass
@@ -40,41 +83,31 @@ def send_leftovers(settings: Settings, folder: Path, timeout: float) -> Flushed:
     """
     flushed = Flushed()
     sender = Sender(Transport(settings.base_url, settings.auth_token, longest=max(timeout, 1.0)), folder)
-    for adopted in _dead(folder):
-        while not flushed.problem and (lines := adopted.read()):
-            sender.load(lines)
-            _send(sender, adopted, flushed, timeout)
-        if flushed.problem:
-            break
+    leftovers = Leftovers(folder)
+    while not flushed.problem and (lines := leftovers.read()):
+        sender.load(lines)
+        _send(sender, leftovers, flushed, timeout)
+    leftovers.abandon()
     return flushed
 
 
 def discard_leftovers(folder: Path) -> int:
     """Delete every segment of dead processes; return how many entries were waiting in them."""
     discarded = 0
-    for adopted in _dead(folder):
-        while lines := adopted.read():
-            count = lines.count(b"\n")
-            adopted.settle(len(lines), count)
-            discarded += count
+    leftovers = Leftovers(folder)
+    while lines := leftovers.read():
+        count = lines.count(b"\n")
+        leftovers.settle(len(lines), count)
+        discarded += count
     return discarded
 
 
-def _dead(folder: Path) -> Iterator[Adopted]:
-    """Iterate over what each dead process left, claimed while it is being processed."""
-    for adopted in dead_owners(folder):
-        try:
-            yield adopted
-        finally:
-            adopted.release()
-
-
-def _send(sender: Sender, adopted: Adopted, flushed: Flushed, timeout: float) -> None:
+def _send(sender: Sender, leftovers: Leftovers, flushed: Flushed, timeout: float) -> None:
     """Send one batch completely, or until there is a problem."""
     attempt, until = 0, time.monotonic() + timeout
     while sender.busy and not flushed.problem:
         step = sender.step()
-        adopted.settle(step.length, step.stored + step.rejected)
+        leftovers.settle(step.length, step.stored + step.rejected)
         flushed.sent += step.stored
         flushed.rejected += step.rejected
         if not step.verdict.again:

@@ -7,10 +7,9 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from coagent_langchain.delivery.adoption import Adopted, dead_owners
+from coagent_langchain.delivery.leftovers import Leftovers
 from coagent_langchain.delivery.notices import Notices
 from coagent_langchain.delivery.sender import Sender, Step
 from coagent_langchain.delivery.spool import Spool
@@ -21,7 +20,6 @@ from coagent_langchain.http import backoff
 from coagent_langchain.wire import BATCH_BYTES, BATCH_ENTRIES
 
 GATHER_S = 0.2  # an event is in the viewer within a second, and the application's threads are seldom disturbed
-ADOPT_EVERY_S = 60.0
 MEASURE_EVERY_S = 5.0
 PAUSE_S = 60.0
 
@@ -39,7 +37,6 @@ class Worker:
         self.acknowledged = self.retried = self.rejected = 0
         self._spool = spool
         self._sender = sender
-        self._folder = folder
         self._notices = notices
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -48,11 +45,10 @@ class Worker:
         self._wakened: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters: list[queue.SimpleQueue[None]] = []
         self._syncer = Syncer(spool)
-        self._source: Spool | Adopted = spool
-        self._dead: Iterator[Adopted] = iter(())
-        self._adopted: Adopted | None = None
-        self._next_look = self._next_measurement = 0.0
-        self._adopted_next = True
+        self._leftovers = Leftovers(folder)
+        self._source: Spool | Leftovers = spool
+        self._next_measurement = 0.0
+        self._leftovers_next = True
         self._flush_until = 0
         self._attempt = 0
         self._before_stop = 0  # entries written by then
@@ -122,9 +118,8 @@ class Worker:
         return not thread.is_alive()
 
     def abandon(self) -> None:
-        """Give up adopted files without touching them: after a fork they are the parent's."""
-        if self._adopted:
-            self._adopted.abandon()
+        """Give up leftovers without touching their files: after a fork they are the parent's."""
+        self._leftovers.abandon()
 
     # --- the thread ---------------------------------------------------------------------------------------------
 
@@ -158,10 +153,10 @@ class Worker:
         They take turns because a busy program always has entries of its own.
         """
         flushing = self._spool.settled < self._flush_until
-        self._adopted_next = not self._adopted_next and not flushing
+        self._leftovers_next = not self._leftovers_next and not flushing
         lines = bytearray()
-        if self._adopted_next or not self._spool.waiting:
-            lines = self._read_adopted()
+        if self._leftovers_next or not self._spool.waiting:
+            lines = self._read_leftovers()
         if not lines and self._spool.waiting:
             lines = self._read_own()
         if lines:
@@ -191,24 +186,11 @@ class Worker:
         if not large and self._spool.settled >= self._flush_until:
             self._wait(GATHER_S)
 
-    def _read_adopted(self) -> bytearray:
-        while adopted := self._adopted or self._adopt():
-            if lines := adopted.read():
-                self._syncer.wake()
-                self._source = adopted
-                return lines
-            adopted.release()
-            self._adopted = None
-        return bytearray()
-
-    def _adopt(self) -> Adopted | None:
-        """Take over what the next dead process left; look for others now and then."""
-        self._adopted = next(self._dead, None)
-        if self._adopted is None and self._folder and time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + ADOPT_EVERY_S
-            self._dead = dead_owners(self._folder)
-            self._adopted = next(self._dead, None)
-        return self._adopted
+    def _read_leftovers(self) -> bytearray:
+        if lines := self._leftovers.read():
+            self._syncer.wake()
+            self._source = self._leftovers
+        return lines
 
     def _rest(self) -> None:
         """Wait for `wake`: there is nothing to do."""
