@@ -12,7 +12,7 @@ import orjson
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.adoption import Adopted
 from coagent_langchain.delivery.spool import Spool
-from coagent_langchain.delivery.spooled import SpooledDelivery
+from coagent_langchain.delivery.spooled_delivery import SpooledDelivery
 
 TOKEN = "secret-token-4711"
 QUOTA = 1 << 30

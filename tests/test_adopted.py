@@ -6,7 +6,7 @@ from pathlib import Path
 
 from coagent_langchain.delivery.folder import destination_folder
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
-from coagent_langchain.delivery.spooled import SpooledDelivery
+from coagent_langchain.delivery.spooled_delivery import SpooledDelivery
 from coagent_langchain.wire import BATCH_ENTRIES
 from tests.delivery_parts import delivery_to, ids, left_by_the_dead, line
 from tests.faulty_server import Answer, FaultyServer, Request

@@ -16,7 +16,7 @@ import pytest
 from coagent_langchain.delivery import notices, worker
 from coagent_langchain.delivery.adoption import waiting_lines
 from coagent_langchain.delivery.folder import destination_folder
-from coagent_langchain.delivery.spooled import SpooledDelivery, age_of
+from coagent_langchain.delivery.spooled_delivery import SpooledDelivery, age_of
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, first, healthy, naming
 from tests.waiting import until

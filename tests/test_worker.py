@@ -17,7 +17,7 @@ import pytest
 
 from coagent_langchain.delivery.segment import HEADER_BYTES
 from coagent_langchain.delivery.spool import Spool
-from coagent_langchain.delivery.spooled import SpooledDelivery
+from coagent_langchain.delivery.spooled_delivery import SpooledDelivery
 from coagent_langchain.delivery.sync import SYNC_S
 from coagent_langchain.http import backoff
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line

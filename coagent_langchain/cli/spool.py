@@ -20,7 +20,7 @@ from coagent_langchain.delivery.folder import address_of, destination_folder
 from coagent_langchain.delivery.leftovers import discard_leftovers, send_leftovers
 from coagent_langchain.delivery.notices import waiting_events
 from coagent_langchain.delivery.rejected import discard_rejected, rejected_entries
-from coagent_langchain.delivery.spooled import age_of
+from coagent_langchain.delivery.spooled_delivery import age_of
 from coagent_langchain.errors import CoagentError
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.texts import counted

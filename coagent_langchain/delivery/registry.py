@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from coagent_langchain.config import Settings
-from coagent_langchain.delivery.spooled import SpooledDelivery
+from coagent_langchain.delivery.spooled_delivery import SpooledDelivery
 from coagent_langchain.delivery.uwsgi import check_uwsgi
 
 _Key = tuple[str, Path | str | None]
