@@ -56,8 +56,8 @@ class RunSummary(BaseModel):
     """One session in a list of sessions. Timestamps in Unix milliseconds.
 
     Attributes:
-        status, title, failure, total_tokens, cost, errors: None if the server does not report them. `failure` is the
-            beginning of the error that it failed with or stopped at, else "". `cost` is in US dollars.
+        status, title, failure, total_tokens, cost, errors, models, tags: None if the server does not report them.
+            `failure` is the beginning of the error that it failed with or stopped at, else "". `cost` is in US dollars.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -72,3 +72,5 @@ class RunSummary(BaseModel):
     total_tokens: int | None = None
     cost: float | None = None
     errors: int | None = None
+    models: list[str] | None = None
+    tags: list[str] | None = None

@@ -110,12 +110,12 @@ def get_runs(request: Request) -> Response:
 
 
 def _summary(each: Summary) -> dict[str, Any]:
-    """The four fields of every CoAgent server, and six of ours."""
+    """The four fields of every CoAgent server, and eight of ours."""
     return {
         "run_id": each.session_id, "log_count": each.entries, "start_timestamp": each.first_ms,
         "end_timestamp": each.last_ms, "status": each.status,
         "title": each.title, "total_tokens": each.total_tokens, "cost": each.cost, "errors": each.errors,
-        "failure": each.failure,
+        "failure": each.failure, "models": each.models, "tags": each.tags,
     }  # fmt: skip
 
 

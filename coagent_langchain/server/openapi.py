@@ -80,6 +80,8 @@ _SUMMARY = {
         "total_tokens": {"anyOf": [_INTEGER, _NULL], "description": "null if no response reports tokens"},
         "cost": {"anyOf": [{"type": "number"}, _NULL], "description": "US dollars; null if no event reports a cost"},
         "errors": _INTEGER,
+        "models": {"type": "array", "items": _STRING},
+        "tags": {"type": "array", "items": _STRING},
     },
 }  # fmt: skip
 _EXAMPLES = {str(kind): {"summary": meaning, "value": example_of(kind)} for kind, (meaning, _) in MEANING.items()}

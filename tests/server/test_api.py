@@ -51,7 +51,7 @@ def test_unknown_session_is_an_empty_array(running: Running) -> None:
 
 def test_runs_and_their_summaries(running: Running) -> None:
     """Ids, or a summary of each session."""
-    post(running, [entry("session_start", 5, "b", prompt="Plan"), entry(session_id="a", at=7),
+    post(running, [entry("session_start", 5, "b", prompt="Plan", meta={"tags": ["prod"]}), entry(session_id="a", at=7),
                    entry("error", 8, "b"), entry("session_end", 9, "b"),
                    entry("error", 10, "c", error_info={"error_type": "ValueError", "error_message": "no"}),
                    entry("session_end", 11, "c", meta={"status": "failed"})])  # fmt: skip
@@ -59,11 +59,14 @@ def test_runs_and_their_summaries(running: Running) -> None:
     assert get(running, "runs") == ["b", "a", "c"]
     assert get(running, "runs", summarize="1") == [
         {"run_id": "b", "log_count": 3, "start_timestamp": T0 + 5, "end_timestamp": T0 + 9,
-         "status": "completed", "title": "Plan", "total_tokens": None, "cost": None, "errors": 1, "failure": ""},
+         "status": "completed", "title": "Plan", "total_tokens": None, "cost": None, "errors": 1, "failure": "",
+         "models": [], "tags": ["prod"]},
         {"run_id": "a", "log_count": 1, "start_timestamp": T0 + 7, "end_timestamp": T0 + 7,
-         "status": "no end", "title": "", "total_tokens": None, "cost": None, "errors": 0, "failure": ""},
+         "status": "no end", "title": "", "total_tokens": None, "cost": None, "errors": 0, "failure": "",
+         "models": [], "tags": []},
         {"run_id": "c", "log_count": 2, "start_timestamp": T0 + 10, "end_timestamp": T0 + 11,
-         "status": "failed", "title": "", "total_tokens": None, "cost": None, "errors": 1, "failure": "ValueError: no"},
+         "status": "failed", "title": "", "total_tokens": None, "cost": None, "errors": 1, "failure": "ValueError: no",
+         "models": [], "tags": []},
     ]  # fmt: skip
     assert [each["run_id"] for each in get(running, "runs", summarize="1", newest="2")] == ["a", "c"]
     assert len(get(running, "runs", summarize="1", newest="two")) == 3

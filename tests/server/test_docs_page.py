@@ -137,7 +137,7 @@ def test_the_commands_work_as_they_are_copied(token: str | None) -> None:
         [stored],
         [{"run_id": "trip-1", "log_count": 1, "start_timestamp": 1_763_800_000_000,
           "end_timestamp": 1_763_800_000_000, "status": "no end", "title": "Plan a trip",
-          "total_tokens": None, "cost": None, "errors": 0, "failure": ""}],
+          "total_tokens": None, "cost": None, "errors": 0, "failure": "", "models": [], "tags": []}],
         [],
     ]  # fmt: skip
 

@@ -157,6 +157,8 @@ class Summary:
     total_tokens: int | None
     cost: float | None
     errors: int
+    models: Sequence[str] = ()
+    tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

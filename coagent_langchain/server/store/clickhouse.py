@@ -107,7 +107,8 @@ class ClickHouseStore(Store):
 
     def summaries(self, newest: int = ALL) -> list[Summary]:
         order = "ORDER BY first_ms DESC, session_id DESC LIMIT {newest:Int64}"
-        found = self._all(f"SELECT {summary()} FROM {self._sessions} {order}", newest=newest)
+        columns = f"{summary()}, arraySort(models), arraySort(tags)"
+        found = self._all(f"SELECT {columns} FROM {self._sessions} {order}", newest=newest)
         return [Summary(*row) for row in found][::-1]
 
     def sessions(self, query: Query) -> Page:

@@ -14,7 +14,7 @@ FAILURE = """CASE WHEN status = 'failed' OR status = 'running' AND failure_ms >=
 
 
 def summary() -> str:
-    """The columns of `Summary`."""
+    """The columns of `Summary`, but for models and tags."""
     return f"session_id, entries, first_ms, last_ms, {status_now()}, title, {FAILURE}, {TOTAL_TOKENS}, cost, errors"
 
 
