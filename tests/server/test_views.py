@@ -64,13 +64,13 @@ def test_header_says_why_a_session_failed(running: Running, status: str, told: l
 
 
 def test_head_says_that_a_session_has_more_tags(running: Running) -> None:
-    """It shows six, and all of them on hover."""
-    tags = [f"tag{number}" for number in range(9)]
+    """It shows twelve, and all of them on hover."""
+    tags = [f"tag{number}" for number in range(15)]
     log(running, Story("s").ask("x", {"context": {"tags": tags}}).entries)
     title, shown = re.findall(r'<dt>Tags</dt><dd><span title="(.*?)">(.*?)</dd>', get(running, "/view/head/=s").text)[0]
 
     assert title == ", ".join(tags)
-    assert re.findall(">([^<]+)<", shown) == [*tags[:6], "+3"]
+    assert re.findall(">([^<]+)<", shown) == [*tags[:12], "+3"]
 
 
 @pytest.mark.parametrize("path", ["/", "/?q=none", "/sessions/recipe", "/sessions/nowhere", "/compare", "/docs"])
