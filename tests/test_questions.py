@@ -384,6 +384,59 @@ def test_stream_that_is_left_at_a_question_waits_for_the_answer(
     assert statuses == ["interrupted", "interrupted"]
 
 
+def test_stream_that_is_left_at_a_question_may_be_closed_after_the_answer(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """An event loop closes a stream that was left when it gets to run: nothing of the run is stopped by that."""
+    graph = asking_graph("hotel")
+
+    async def converse() -> None:
+        async for chunk in graph.astream({"messages": [("user", "go")]}, in_thread(handler, "t")):
+            if "__interrupt__" in chunk:
+                break
+        async for _ in graph.astream(Command(resume="yes"), in_thread(handler, "t")):
+            pass
+
+    asyncio.run(converse())
+    handler.close()
+
+    assert [kind for kind, _, _ in without_nodes(log)] == [
+        "session_start",
+        "user_input",
+        "human_oversight",
+        "human_oversight",
+        "session_end",
+    ]
+    assert log.entries[-1]["meta"]["status"] == "completed"
+
+
+def test_run_that_is_cancelled_after_the_answer_to_its_question_is_cancelled(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """It waited for nothing any more."""
+    graph, answered = asking_graph("hotel"), asyncio.Event()
+
+    async def converse(text: str) -> None:
+        config = {"configurable": {"thread_id": "t"}}
+        await graph.ainvoke({"messages": [("user", text)]}, config)
+        await graph.ainvoke(Command(resume="yes"), config)
+        answered.set()
+        await asyncio.Event().wait()
+
+    async def cancel() -> None:
+        task = asyncio.create_task(RunnableLambda(converse).ainvoke("go", in_thread(handler, "t")))
+        await answered.wait()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    handler.close()
+
+    assert [e["meta"]["outcome"] for e in of_type(log, "info")] == ["cancelled"]
+    assert log.entries[-1]["meta"]["status"] == "cancelled"
+
+
 def test_call_that_a_person_rejects_is_a_failed_call(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """The middleware answers instead of the tool, in another run than the one that asked for the call."""
     model = chat(calls(("add", {"a": 1, "b": 2}, "c1"), ("add", {"a": 3, "b": 4}, "c2")), "done")

@@ -104,13 +104,14 @@ class Endings(RunCloser):
         waits = state.pending.waits(root.thread, prompt)
         # A stream that is left at the graph's question is complete: the graph cannot go further without an answer. From
         # Python 3.13 on, the end of the event loop cancels a stream that was left.
-        if broken is None or (broken.stopped and waits and root.asked and not _was_cut(root)):
+        left = broken is not None and broken.stopped and root.asked and not _was_cut(root)
+        if broken is None or (left and waits):
             state.status = "interrupted" if waits else "completed"
             if root.framework is not None or root.asked:  # else it is no graph: what waits in its thread is another's
                 if not waits:
                     state.pending.stopped.pop(root.thread, None)
                 log_unanswered(self._recorder, root, root.asked if waits else ())
-        else:
+        elif not left or root.asked.issubset(root.answered):  # else another run began before an event loop closed this
             self._broke_off(root, prompt, broken)
         if root.kind == "chain":  # its end has no event, but the session lasts until then
             state.latest = max(state.latest, now_ms())
