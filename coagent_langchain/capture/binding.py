@@ -51,7 +51,7 @@ class Binding:
                     graph_handler.join_waiting()  # in time: LangGraph looks for its handlers right after this hook
         known = self._sessions.explicit_id or ambient.session_id(metadata)
         if run_type in _SILENT or (root.name in _SHORTENING and root.kind == "chain"):
-            root.silent, root.session_id = True, known
+            root.silent, root.known_session_id = True, known
             return
         if root.framework is not None and (namespace := root.framework.get("checkpoint_ns")) is not None:
             _note_task(root, namespace)
@@ -94,7 +94,7 @@ class Binding:
 
     def _prompt_for(self, root: Root, session_id: str | None, inputs: Any) -> Prompt:
         """A new prompt, or the one around the run, or the one in which its graph stopped and now continues."""
-        session, around = self._session_for(root, session_id or root.session_id)
+        session, around = self._session_for(root, session_id or root.known_session_id)
         if root.silent:
             return self._prompt_of_silent(root, session, around)
         answer = inputs.resume if is_command(inputs) else None

@@ -52,9 +52,9 @@ class Endings(RunCloser):
                 self._binding.take_own_inputs(run, inputs)
             if run.is_task:
                 self._recorder.prompt_of(run)  # now: it tells whether an earlier run of the task has failed
-            if run.call_id is not None and not failed:
+            if run.loop_call_id is not None and not failed:
                 calls = self._recorder.prompt_of(run).session_state.pending.tool_calls
-                if tool := calls.failed.pop(run.call_id, None):
+                if tool := calls.failed.pop(run.loop_call_id, None):
                     run.unresolved = tuple(dict.fromkeys(chain(*tool.attempts, run.unresolved)))
             if run.unresolved and not failed:
                 self._errors.resumed(run)
@@ -78,7 +78,7 @@ class Endings(RunCloser):
         self._forget_failures(run)
         if isinstance(run, Root):
             self._root_ended(run, None, outcome if outcome.broke_off else None)
-        elif outcome is Outcome.ABANDONED and run.root.ended:
+        elif outcome is Outcome.ABANDONED and run.root.ended_ns:
             # LangChain reports the chain's end before this one and, if the chain is synchronous, as a success. A chain
             # that failed (which abandons parallel branches) or waits for a human keeps its status.
             state = self._recorder.prompt_of(run).session_state
@@ -87,7 +87,7 @@ class Endings(RunCloser):
 
     def _forget_failures(self, run: Run) -> None:
         run.failures = None
-        if run.root.ended and not run.root.open:  # nothing is left that could raise again what the root remembers
+        if run.root.ended_ns and not run.root.open:  # nothing is left that could raise again what the root remembers
             run.root.failures = None
 
     def _root_ended(self, root: Root, outputs: Any, broken: Outcome | None = None) -> None:
@@ -129,8 +129,8 @@ class Endings(RunCloser):
             state.pending.ask(key, question._replace(is_answered=True))
         if root.request is not None and root.unresolved:
             prompt.run_failed(root.request, root.unresolved)
-        if root.call_id is not None:
-            state.pending.tool_calls.failed_at(root.call_id, root.name, root.unresolved)
+        if root.loop_call_id is not None:
+            state.pending.tool_calls.failed_at(root.loop_call_id, root.name, root.unresolved)
         if root.thread is not None:
             state.pending.stop(root.thread, Stop(prompt, asking=False, errors=root.unresolved))
         if outcome.stopped:  # what ran beside a failure may continue to its own end

@@ -95,8 +95,8 @@ class ErrorRecorder:
         if parent is None:
             error_ids = [*root.unresolved, *(each.error_id for each in failures if each.error_id)]
             root.unresolved = tuple(dict.fromkeys(error_ids))[-MAX_FAILURES:]
-            if root.call_id is None and root.framework is None:  # a step around a tool; a graph is resumed instead
-                root.call_id = next((each.run.tool_call_id for each in failures if each.run.tool_call_id), None)
+            if root.loop_call_id is None and root.framework is None:  # a step around a tool; a graph is resumed instead
+                root.loop_call_id = next((each.run.tool_call_id for each in failures if each.run.tool_call_id), None)
             return
         above = parent
         while above.key not in self._recorder.tree.open and above.parent is not None:
@@ -133,7 +133,7 @@ class ErrorRecorder:
     def resumed(self, root: Root) -> None:
         """Log the recovery of a failed graph that was continued, or a failed run that was repeated, and succeeded."""
         errors, root.unresolved = root.unresolved, ()
-        is_repeated = root.request is not None or root.call_id is not None or root.is_task
+        is_repeated = root.request is not None or root.loop_call_id is not None or root.is_task
         action = f"{root.name} was called again" if is_repeated else "the graph continued from its last checkpoint"
         for error_id in errors:
             self._recorder.emit(self._recovery(root, error_id, Remedy("retry", action)))

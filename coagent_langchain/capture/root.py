@@ -22,13 +22,13 @@ class Root(Run):
 
     Attributes:
         open: the open runs of its tree, itself included.
-        ended: when it ended, or a run last started below it after that, by the monotonic clock; 0 while it is open.
+        ended_ns: when it ended, or a run last started below it after that, by the monotonic clock; 0 while it is open.
         thread: LangGraph's `thread_id`; of a run in a task of a graph without the handler, the task's namespace, the
             run's name and the fingerprint of the user's text.
         is_task: whether it is in such a task, which the graph runs again after a human's answer, or a failure.
         silent: whether it asks for nothing itself (a template, a parser, `trim_messages`, a graph's `update_state`): it
             gets its session and prompt only if something in it is logged.
-        session_id: the session that a silent one would get, if known.
+        known_session_id: the session that a silent one would get, if known.
         prompt_number: the prompt number in its metadata, or that of the block around it if that is for another server.
         bind_lock: held while its session and prompt are assigned.
         pending_input: its inputs, until they are logged; `UNKNOWN` before a hook has reported them.
@@ -45,8 +45,8 @@ class Root(Run):
         stopped: `cancelled` or `abandoned`, if it was stopped from outside.
         cut: what was stopped in it last, as an event says; weak, since that run refers to this one.
         will_end: of a model, whether its stream is complete, so that LangChain is about to report its end.
-        call_id: of a tool, the call that it runs; with the arguments alone, the one of its name for which it is taken;
-            of a chain, the call of the tool whose error it raised.
+        loop_call_id: in an application's own loop, the tool call that it runs, known by its id or else the tool's
+            name; of a chain, the call of the tool whose error it raised.
         unresolved: the ids of the errors with which it, its graph's earlier run or the run that it repeats failed.
     """
 
@@ -55,7 +55,7 @@ class Root(Run):
     thread: Any = None
     is_task = False
     silent = False
-    session_id: str | None = None
+    known_session_id: str | None = None
     prompt_number: int | None = None
     tool_calls: ToolCalls | None = None
     joined: Prompt | None = None
@@ -66,7 +66,7 @@ class Root(Run):
     stopped: str | None = None
     cut: ref[Run] | None = None
     will_end = False
-    call_id: str | None = None
+    loop_call_id: str | None = None
     unresolved: tuple[str, ...] = ()
 
     def __init__(self, run_id: UUID, kind: str, name: str, started_ns: int, timestamp: int) -> None:
@@ -81,7 +81,7 @@ class Root(Run):
         self.failures = None
         self.context = None
         self._trace = None
-        self.ended = 0
+        self.ended_ns = 0
         self.open: dict[Key, Run] = {}
         self.known_messages: set[int | None] = set()
         self.bind_lock = threading.RLock()  # re-entrant: a signal handler or the application's `delivery` may log
@@ -125,7 +125,7 @@ class Root(Run):
                 elif run.kind == "tool":
                     calls.ran_by_name(run.name, prompt.number)
         if run is self:
-            self.call_id = call_id
+            self.loop_call_id = call_id
         return call_id, None if call_id is None else self._requested_in(call_id)
 
     def _requested_in(self, tool_call_id: str) -> tuple[Prompt, int] | None:

@@ -56,7 +56,7 @@ class RunStarter:
         if parent is MUTED or is_redacting():
             tree.open[key_of(run_id)] = MUTED
             return None
-        if parent is not None and parent.root.ended and _outlives(parent.root):
+        if parent is not None and parent.root.ended_ns and _outlives(parent.root):
             parent = None
         if not isinstance(metadata, dict):
             metadata = None

@@ -35,7 +35,7 @@ class RunTree:
     Attributes:
         open: the open runs.
         streams: of open model calls, the tokens that have arrived.
-        lingering: ended roots with open runs below them, oldest `ended` first.
+        lingering: ended roots with open runs below them, oldest `ended_ns` first.
     """
 
     def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
@@ -71,7 +71,7 @@ class RunTree:
         self.open[key] = run = Run(run_id, kind, name, parent, root, self.clock(), timestamp)
         run.key = key
         root.open[key] = run
-        if root.ended:
+        if root.ended_ns:
             self._linger(root)
         return run
 
@@ -90,15 +90,15 @@ class RunTree:
         root = run.root
         root.open.pop(key, None)
         if root is run:
-            root.ended = self.clock()
+            root.ended_ns = self.clock()
             if root.open:
                 self._linger(root)
-        elif root.ended and not root.open:
+        elif root.ended_ns and not root.open:
             self.lingering.pop(root.key, None)
         return run
 
     def _linger(self, root: Root) -> None:
-        root.ended = self.clock()
+        root.ended_ns = self.clock()
         if root.prompt is not None:
             root.prompt.session_state.outlived = True
         self.lingering.pop(root.key, None)
@@ -118,7 +118,7 @@ class RunTree:
         found: list[Run] = []
         deadline = self.clock() - LINGER_NS
         for key, root in list(self.lingering.items()):
-            if root.ended > deadline:
+            if root.ended_ns > deadline:
                 break
             self.lingering.pop(key, None)
             found += list(root.open.values())
