@@ -218,12 +218,7 @@ class Endings(RunCloser):
         if outcome == "unknown":
             run.late = True  # its duration is unknown, too
             outcome = run.root.stopped or outcome
-        if run.kind == "llm":
-            self._recorder.call_ended(run, self._recorder.streamed(run), outcome)
-        elif run.kind in ("tool", "retriever"):
-            self._recorder.tool_ended(run, None, success=None, meta={"outcome": outcome})
-        elif run.is_component:
-            self._recorder.component_ended(run, (), outcome)
+        self._recorder.ended_without_result(run, outcome, self._recorder.streamed(run))
         if isinstance(run, Root):
             self._end_without_status(run)
 

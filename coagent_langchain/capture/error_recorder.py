@@ -60,14 +60,13 @@ class ErrorRecorder:
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
         if entries:
             self._recorder.emit_together(entries)
-        if run.kind in ("tool", "retriever"):
-            self._tool_raised(run, error, outcome, error_id)
-        if run.kind == "llm" and not (outcome.failed and entries):  # else the error closes the call
-            self._recorder.call_ended(run, answer, outcome)
-        if run.is_component:
-            self._recorder.component_ended(run, (), outcome)
-            if outcome.broke_off:  # a node's own timeout cancels it, and LangGraph runs it again
-                note_failed_node(run)
+        if outcome.failed and run.kind in ("tool", "retriever"):
+            said, meta = error_message(error), {"error_id": error_id}
+            self._recorder.tool_ended(run, None, success=False, error=said, meta=meta)
+        elif run.kind != "llm" or not (outcome.failed and entries):  # else the error closes the call
+            self._recorder.ended_without_result(run, outcome, answer)
+        if run.is_component and outcome.broke_off:  # a node's own timeout cancels it, and LangGraph runs it again
+            note_failed_node(run)
         # After its event, which a concurrent recovery may refer to. What asks a human or hands over has recovered.
         not_recovered = () if outcome.is_control_flow else below
         asked = [key for key, _ in interrupts(error)] if outcome is Outcome.INTERRUPTED else ()
@@ -222,10 +221,3 @@ class ErrorRecorder:
         prompt.session_state.totals.add_error()
         prompt.session.note_reported(error)
         return entry
-
-    def _tool_raised(self, run: Run, error: BaseException, outcome: Outcome, error_id: str) -> None:
-        if outcome.failed:
-            said, meta = error_message(error), {"error_id": error_id}
-            self._recorder.tool_ended(run, None, success=False, error=said, meta=meta)
-        else:
-            self._recorder.tool_ended(run, None, success=None, meta={"outcome": outcome})

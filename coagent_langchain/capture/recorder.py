@@ -70,6 +70,15 @@ class Recorder:
             return {}
         return {"execution_time_ms": round((self.tree.clock() - run.started_ns) / 1e6)}
 
+    def ended_without_result(self, run: Run, outcome: str, partial: Answer) -> None:
+        """Log the end of a run that returned nothing, with its outcome, and the part of a model's answer that came."""
+        if run.kind == "llm":
+            self.call_ended(run, partial, outcome)
+        elif run.kind != "chain":
+            self.tool_ended(run, None, success=None, meta={"outcome": outcome})
+        elif run.is_component:
+            self.component_ended(run, (), outcome)
+
     # -- model calls
 
     def call_started(self, run: Run, conversation: Conversation, parameters: JsonObject) -> None:
