@@ -19,9 +19,9 @@ from coagent_langchain.texts import fingerprint
 from coagent_langchain.values.inputs import as_json, is_placeholder, last_call, user_text
 from coagent_langchain.values.outcomes import is_command
 
-_UPDATE = "UpdateState"  # what LangGraph adds to a graph's name for the conditional edges that `update_state` runs
-_SILENT = ("prompt", "parser", _UPDATE)  # LangChain's types of templates and output parsers
+_SILENT_TYPES = ("prompt", "parser")  # LangChain's types of templates and output parsers
 _SHORTENING = frozenset({"trim_messages", "filter_messages", "merge_message_runs"})  # LangChain's, by their names
+_UPDATE = "UpdateState"  # what LangGraph adds to a graph's name for the conditional edges that `update_state` runs
 
 
 class Binding:
@@ -40,17 +40,19 @@ class Binding:
             root.framework = {"name": "langgraph"}
         if root.framework is not None:
             note_input_messages(root, inputs)
+        known = self._sessions.explicit_id
         if metadata:
+            known = known or ambient.session_id(metadata)
             if type(number := metadata.get("prompt_number")) is int:
                 root.prompt_number = number
             if root.kind == "chain" and (thread := ambient.thread_id(metadata)) is not None:
                 root.thread = thread
-                if root.name.endswith(_UPDATE):
-                    run_type = _UPDATE
                 if graph_handler.waiting:
                     graph_handler.join_waiting()  # in time: LangGraph looks for its handlers right after this hook
-        known = self._sessions.explicit_id or ambient.session_id(metadata)
-        if run_type in _SILENT or (root.name in _SHORTENING and root.kind == "chain"):
+        silent = run_type in _SILENT_TYPES
+        if root.kind == "chain" and not silent:
+            silent = root.name in _SHORTENING or (root.thread is not None and root.name.endswith(_UPDATE))
+        if silent:
             root.silent, root.known_session_id = True, known
             return
         if root.framework is not None and (namespace := root.framework.get("checkpoint_ns")) is not None:
