@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from coagent_langchain.delivery.adoption import dead_owners
+from coagent_langchain.delivery.adoption import Adopted, dead_owners
 from coagent_langchain.delivery.owner import Owner
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from tests.delivery_parts import LINES, left_by_the_dead, read_all, spool_in
@@ -91,18 +91,18 @@ def test_file_that_could_not_be_opened_has_its_turn_in_the_next_round(
 
 
 def test_adopted_segments_leave_nothing_open(tmp_path: Path) -> None:
-    """Each file is closed and removed when it is settled, the lock file with the last of them."""
+    """Each file is closed and removed when it is settled, the lock file with the last of them; or closed and left."""
     for number in range(3):
         left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[number], number=number)
-    before = open_files()
-    adopted = next(dead_owners(tmp_path / "d"), None)
-    assert adopted
-    found = read_all(adopted)
-    opened = [len(open_files() - before)]
-    adopted.release()
-    opened.append(len(open_files() - before))
+    before, opened = open_files(), []
+    for read in (Adopted.read, read_all):
+        adopted = next(dead_owners(tmp_path / "d"))
+        found = read(adopted)
+        opened.append(len(open_files() - before))
+        adopted.release()
+        opened.append(len(open_files() - before))
 
-    assert (found, opened, list((tmp_path / "d").iterdir())) == (b"".join(LINES[:3]), [1, 0], [])
+    assert (found, opened, list((tmp_path / "d").iterdir())) == (b"".join(LINES[:3]), [2, 0, 1, 0], [])
 
 
 def test_an_owner_is_adopted_by_one_only(tmp_path: Path) -> None:

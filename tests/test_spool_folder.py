@@ -130,7 +130,7 @@ def test_fallback_does_not_count_the_files_around_the_program(tmp_path: Path, mo
 def test_what_waits_without_the_folder_moves_there_once_it_can_be_used(tmp_path: Path) -> None:
     """With a batch being sent and more arriving, a later process finds all unsettled entries in order."""
     (tmp_path / "d").write_text("")
-    spool = spool_in(tmp_path / "d")
+    spool, before = spool_in(tmp_path / "d"), open_files()
     large = b'"' + b"x" * SEGMENT_BYTES + b'"\n'
     for lines in (LINES[0], large, LINES[1]):
         spool.append(lines, 1)
@@ -146,6 +146,8 @@ def test_what_waits_without_the_folder_moves_there_once_it_can_be_used(tmp_path:
     assert (sent, spool.fallback) == (LINES[0], None)
     assert found == [[large[:-1]], [LINES[1][:-1], LINES[2][:-1], large[:-1]], [LINES[3][:-1]]]
     assert read_all(spool) == large + LINES[1] + LINES[2] + large + LINES[3]
+    spool.release()
+    assert open_files() - before == set()
 
 
 def test_folder_that_can_be_used_again_has_its_quota_again(tmp_path: Path) -> None:

@@ -112,8 +112,8 @@ def test_openais_tokens_of_several_candidates_are_counted_once() -> None:
 
 def test_candidates_of_different_calls_are_summed() -> None:
     """Candidates with different usage are added up, including details; of what is no number, the first is kept."""
-    parts = [{"input_tokens": 1, "output_tokens": n, "total_tokens": 1 + n,
-              "output_token_details": {"reasoning": n, "audio": a}} for n, a in ((2, 4), (3, None))]  # fmt: skip
+    parts: Any = [{"input_tokens": 1, "output_tokens": n, "total_tokens": 1 + n,
+                   "output_token_details": {"reasoning": n, "audio": a}} for n, a in ((2, 4), (3, None))]  # fmt: skip
     messages = [AIMessage(""), AIMessage("")]
     for message, part in zip(messages, parts, strict=True):
         message.usage_metadata = part  # type: ignore[assignment] # not what LangChain declares: the point

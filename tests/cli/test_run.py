@@ -294,6 +294,16 @@ def test_run_without_a_program_asks_for_the_program_alone(capsys: pytest.Capture
     assert capsys.readouterr().err.splitlines()[-1].endswith("the following arguments are required: program")
 
 
+def test_run_checks_what_the_processes_of_its_program_will_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an invalid value, each of them would fail."""
+    monkeypatch.setenv("COAGENT_TRACING", "maybe")
+
+    assert main(["run", "app.py"]) == 1
+    assert capsys.readouterr().err == "coagent-langchain: COAGENT_TRACING must be true or false, not 'maybe'\n"
+
+
 def test_run_of_a_command_says_that_it_takes_a_program(capsys: pytest.CaptureFixture[str]) -> None:
     """Users may type a command such as `uvicorn app:app` after `run`."""
     assert main(["run", "uvicorn", "app:app"]) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import tracemalloc
 import zlib
 from typing import Any
@@ -241,12 +242,14 @@ def test_unknown_paths_and_methods_answer_json(running: Running) -> None:
 
 
 def test_openapi_names_every_route(running: Running) -> None:
-    """The document has exactly the paths of the API."""
+    """The document has exactly the paths of the API, and each object that it refers to."""
     document = get(running, "openapi.json")
+    schemas = document["components"]["schemas"]
+    references = set(re.findall(r"'\$ref': '([^']+)'", str(document)))
 
     assert document == openapi.document()
     assert set(document["paths"]) == {"/logs", "/logs/{session_id}", "/runs", "/filter_logs/{session_id}"}
-    assert document["components"]["schemas"]["LogEntry"]["properties"]["event_type"]
+    assert references == {f"#/components/schemas/{name}" for name in schemas}
 
 
 def test_published_client_works_unchanged(running: Running) -> None:
