@@ -79,9 +79,9 @@ def interrupts(error: BaseException) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for argument in getattr(error, "args", ()):
         for item in argument if isinstance(argument, (list, tuple)) else [argument]:
-            own = getattr(item, "id", None) or getattr(item, "interrupt_id", None)
-            if own is not None or hasattr(item, "value"):
-                found.append((str(own or ""), snapshot(getattr(item, "value", None))))
+            if hasattr(item, "value"):
+                own = getattr(item, "id", None) or getattr(item, "interrupt_id", None)
+                found.append((str(own or ""), snapshot(item.value)))
     return found
 
 
