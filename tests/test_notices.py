@@ -8,6 +8,7 @@ import pytest
 
 from coagent_langchain.delivery.notices import Notices
 from tests.delivery_parts import ADDRESS, LINES, delivery_to, line, spool_in
+from tests.faulty_server import Answer, FaultyServer
 
 
 @pytest.mark.parametrize(("kept", "see"), [(True, "; see coagent-langchain spool rejected"), (False, "")])
@@ -56,6 +57,20 @@ def test_folder_that_goes_and_comes_back_is_told_once_each(tmp_path: Path, caplo
     assert [message.partition(": ")[2][:31] for message in caplog.messages] == [
         "the spool folder cannot be used", "the spool folder can be used ag",
     ]  # fmt: skip
+
+
+def test_program_that_cannot_use_its_folder_names_no_command_for_what_is_rejected(tmp_path: Path) -> None:
+    """It is not kept."""
+    (tmp_path / "file").write_text("")
+    with (
+        FaultyServer(lambda request: Answer(400, b'{"message": "bad"}')) as server,
+        delivery_to(server.base_url, tmp_path / "file" / "d") as delivery,
+    ):
+        delivery.append(line("a"))
+        delivery.flush(10)
+        left = delivery.unsent()
+
+    assert left == [f"1 event for {server.base_url} rejected: HTTP 400: bad"]
 
 
 def test_program_without_a_spool_folder_says_that_its_events_are_lost() -> None:

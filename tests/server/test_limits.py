@@ -42,6 +42,7 @@ def test_so_many_timelines_are_kept(running: Running, monkeypatch: pytest.Monkey
 
     assert again == {"a": True, "c": True, "b": False}
     assert look("large") is large
+    assert kept._building.keys() == kept._views.keys()
 
 
 def test_session_that_was_deleted_is_not_shown_for_another_with_its_id(tmp_path: Path) -> None:

@@ -75,12 +75,14 @@ def test_live_view_that_is_left_gives_its_place_back(running: Running) -> None:
 
 
 def test_question_about_a_live_view_takes_no_place(running: Running) -> None:
-    """HEAD is answered and ends, though its connection stays open."""
+    """HEAD is answered as GET is and ends, though its connection stays open."""
     with contextlib.ExitStack() as connections:
-        for _ in range(20):
-            connections.enter_context(requests.Session()).head(f"{running.url}/view/live", timeout=10)
+        asked = [connections.enter_context(requests.Session()).head(f"{running.url}/view/live", timeout=10)
+                 for _ in range(20)]  # fmt: skip
         with requests.get(f"{running.url}/view/live", stream=True, timeout=10) as answer:
-            assert answer.status_code == 200
+            told = [(each.status_code, each.headers["Content-Type"]) for each in (*asked, answer)]
+
+    assert told == [(200, "text/event-stream; charset=utf-8")] * 21
 
 
 def test_live_view_asks_proxies_not_to_buffer_it(running: Running) -> None:
