@@ -182,6 +182,25 @@ def test_first_sessions_that_begin_at_once_share_a_thread(monkeypatch: pytest.Mo
     assert begun.count("coagent-sessions") == 1
 
 
+def test_session_that_gets_no_thread_is_logged(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system may give no more threads: the next session tries again."""
+    running, start = set(threading.enumerate()), threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(registry, "_thread", None)  # as in a process that has had no session yet
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    begun = []
+    for name in ("a", "b"):
+        CoagentCallbackHandler(name, delivery=log).log("info", "hello")
+        begun.append([thread.name for thread in threading.enumerate() if thread not in running])
+
+    assert begun == [[], ["coagent-sessions"]]
+    assert types(log) == ["session_start", "info"] * 2
+
+
 @pytest.mark.parametrize("way", ["blocks", "late prompts", "handlers that are closed"])
 def test_sessions_that_begin_and_end_in_many_threads_are_whole(way: str) -> None:
     """Each start has its end, no number is used twice, and the id can be used again."""

@@ -87,9 +87,7 @@ def _called(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, me
     None if the message answers no known call, or one that is logged already.
     """
     fields = members_of(answer)
-    call_id = fields.get("tool_call_id")
-    if not isinstance(call_id, str):
-        return None
+    call_id = fields["tool_call_id"]
     calls = beside.root.calls_with(call_id)
     if not calls.waits(call_id) or _is_of_other_branch(calls.requested_in(call_id), beside):
         return None
