@@ -24,12 +24,14 @@ from tests.fakes import PROMPT, chat
 from tests.reading import of_type
 
 
-@pytest.mark.parametrize("given", [None, ""])
-def test_no_input_is_no_text(given: str | None, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+@pytest.mark.parametrize("given", [None, "", {"input": ""}])
+def test_no_input_is_no_text(given: Any, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A run called with `None`, as when a graph resumes from a checkpoint, has an empty prompt, not `null`."""
-    RunnableLambda(lambda _: "done").invoke(given, {"callbacks": [handler]})
+    done = RunnableLambda(lambda _: "done").with_config(callbacks=[handler])
+    done.invoke(given)
+    list(done.stream(given))
 
-    assert [e["prompt"] for e in of_type(log, "user_input")] == [""]
+    assert [e["prompt"] for e in of_type(log, "user_input")] == ["", ""]
 
 
 def test_question_in_several_blocks_is_told_in_lines(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
