@@ -27,12 +27,14 @@ def test_remark_stands_in_the_turn_that_it_was_made_in(log: MemoryDelivery, hand
         handler.log("info", "cooked")
         return food
 
-    def serve(food: str) -> str:
+    def salt(food: str) -> str:
         handler.log("info", "salted")
-        dispatch_custom_event("served", food)
         return food
 
-    (RunnableLambda(cook) | RunnableLambda(serve)).invoke("leek", {"callbacks": [handler]})
+    def serve(food: str) -> None:
+        dispatch_custom_event("served", food)
+
+    (RunnableLambda(cook) | RunnableLambda(salt) | RunnableLambda(serve)).invoke("leek", {"callbacks": [handler]})
 
     told = [(e["output_data"]["message"], e["prompt_number"], e["turn_number"]) for e in of_type(log, "info")]
     assert told == [("cooked", 1, 1), ("salted", 1, 1), ("served", 1, 1)]
