@@ -22,6 +22,8 @@ MAX_RETRY_AFTER_S = 300.0
 MAX_BACKOFF_S = 30.0
 _RETRY = {408, 425, 429}
 SHORTEST_SECRET = 6  # characters of a token: a shorter one is no secret, and may be part of any answer, such as `true`
+_TOKEN = "set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token"
+_PASSWORD = "a proxy in front asks for a password: https://user:password@… in the server's address"
 # What to do, by status (None: there was no answer) and, if any are given, by words of which the reason contains one.
 _ADVICE = (
     # OpenSSL's messages for a response in plain HTTP.
@@ -38,9 +40,11 @@ _ADVICE = (
            "speaking plain HTTP to an SSL-enabled server port"),
      "the server uses TLS: its address begins with https://, not http://"),
     # What nginx, Apache and HAProxy say without their password.
-    (401, ("Authorization Required", "could not verify", "valid user and password"),
-     "a proxy in front asks for a password: https://user:password@… in the server's address"),
-    (401, (), "set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token"),
+    (401, ("Authorization Required", "could not verify", "valid user and password"), _PASSWORD),
+    # What Caddy (nothing) and Traefik say without theirs, but perhaps also another server without its token.
+    (401, ("no reason given", "401 Unauthorized"),
+     f"{_TOKEN}; if {_PASSWORD}"),
+    (401, (), _TOKEN),
     (404, (), "does base_url end with /api/v1?"),
     (405, (), "does base_url end with /api/v1?"),
     # What nginx and Apache say; our server says how large a body may be.

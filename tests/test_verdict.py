@@ -119,6 +119,8 @@ def test_answer_that_leaves_everything_waiting_keeps_its_status() -> None:
     (Reply(401, "no"), "HTTP 401: no (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token)"),
     (Reply(401, "<h1>401 Authorization Required</h1>"), "HTTP 401: 401 Authorization Required "
      "(a proxy in front asks for a password: https://user:password@… in the server's address)"),
+    (Reply(401), "HTTP 401: no reason given (set COAGENT_AUTH_TOKEN, or auth_token=, to this server's token; "
+     "if a proxy in front asks for a password: https://user:password@… in the server's address)"),
     (Reply(413, "<h1>413 Request Entity Too Large</h1>"), "HTTP 413: 413 Request Entity Too Large "
      "(a proxy in front refuses bodies of this size: nginx needs client_max_body_size 10m)"),
     (Reply(413, '{"message": "a body has at most 9 bytes"}'), "HTTP 413: a body has at most 9 bytes"),
