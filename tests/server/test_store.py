@@ -216,6 +216,22 @@ def test_prune_deletes_old_sessions_whole(store: Store, beside: Any) -> None:
     assert (holding(store, "gone"), holding(store, "here")) == ([], ["kept"])
 
 
+@pytest.mark.parametrize("later", [[], [entry(at=9)]], ids=["gone", "continued"])
+def test_session_deleted_while_it_is_read_does_not_pass_for_whole(
+    store: Store, beside: Any, later: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reader is told, also if the session has continued since."""
+    monkeypatch.setattr("coagent_langchain.server.store.PAGE", 2)
+    put(store, *(entry(at=number) for number in range(3)))
+    reading = every_entry(store, "s")
+    next(reading)
+    beside.prune(T0 + 3)
+    put(store, *later)
+
+    with pytest.raises(Unavailable, match="deleted while it was read"):
+        list(reading)
+
+
 def test_prune_deletes_very_many_sessions(store: Store, beside: Any) -> None:
     """More than are deleted in one step."""
     put(store, *(entry(session_id=f"old {n}") for n in range(999)), entry(session_id="kept", at=100))

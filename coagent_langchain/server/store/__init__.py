@@ -232,11 +232,19 @@ class Store(Protocol):
 
 
 def every_entry(store: Store, session_id: str) -> Iterator[Entry]:
-    """All entries of a session, read `PAGE` at a time."""
+    """All entries of a session, read `PAGE` at a time.
+
+    Raises:
+        Unavailable: the session was deleted meanwhile: what was read would pass for all of it.
+    """
+    first: Cursor | None = None
     after: Cursor | None = None
     while entries := store.entries(session_id, after=after, limit=PAGE):
+        first = first or entries[0].cursor
         yield from entries
         after = entries[-1].cursor
+    if first and entry_at(store, session_id, *first) is None:
+        raise Unavailable("the session was deleted while it was read")
 
 
 def entry_at(store: Store, session_id: str, at: int, seq: int) -> Entry | None:
