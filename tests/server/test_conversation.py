@@ -52,6 +52,21 @@ def test_call_that_no_tool_ran_for_is_an_answer() -> None:
     assert [side.answer for side in comparison(story.entries)] == ['{\n  "minutes": 20\n}']
 
 
+def test_call_whose_arguments_are_not_json_is_told_apart() -> None:
+    """No tool runs for it, and an agent may stop there without a word: in its row, Conversation and details."""
+    story = Story("s").ask("Rome?")
+    story.model("Rome?", "", 5, (1, 1), calls=[{"name": "weather", "args": '{"city": "Ro', "id": "1", "invalid": True}])
+    (bar,) = timeline(story.entries).models
+    parts = [part.title for one in judged(story.entries, len(story.entries) - 1).entries for part in one.parts]
+    told = [bar.note, conversation(story.entries)[-1].content.striptags(), *parts]
+
+    assert told == [
+        "→ weather (arguments are not JSON)",
+        '→ weather (arguments are not JSON){"city": "Ro',
+        "Tool call: weather (arguments are not JSON)",
+    ]
+
+
 def test_conversation_says_how_many_calls_of_an_answer_it_leaves_out() -> None:
     """Of those that no tool ran for; a comparison has all of them."""
     calls = [{"name": "Person", "args": {"age": age}, "id": f"{age}"} for age in range(MAX_CALLS + 14)]

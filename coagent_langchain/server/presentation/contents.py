@@ -8,7 +8,14 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from coagent_langchain.server.presentation import formats
-from coagent_langchain.server.presentation.entries import METADATA, message_of, placeholder, prompt_of, requested_tools
+from coagent_langchain.server.presentation.entries import (
+    METADATA,
+    message_of,
+    placeholder,
+    prompt_of,
+    requested_tools,
+    unreadable,
+)
 from coagent_langchain.server.presentation.jsonview import tree
 from coagent_langchain.server.presentation.oversight import TITLES
 from coagent_langchain.server.presentation.parts import (
@@ -101,7 +108,7 @@ def _llm_response(entry: Value) -> list[Part]:
     listed = calls.at("calls").each
     for call in listed[:MAX_CALLS]:
         name = formats.preview(call.at("name").text or "tool", 80)
-        parts.append(of_value(f"Tool call: {name}", call.at("args")))
+        parts.append(of_value(f"Tool call: {name}{unreadable(mapping(call.value))}", call.at("args")))
     parts += omitted("Tool calls", listed, MAX_CALLS)
     if calls.value and not calls.at("calls").value:
         parts.append(of_value("Tool calls", calls))

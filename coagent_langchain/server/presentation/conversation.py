@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from coagent_langchain.server.presentation.bars import STOPPED, Bar
 from coagent_langchain.server.presentation.blocks import all_media
-from coagent_langchain.server.presentation.entries import placeholder, prompt_of
+from coagent_langchain.server.presentation.entries import placeholder, prompt_of, unreadable
 from coagent_langchain.server.presentation.event_summary import MAX_NAME
 from coagent_langchain.server.presentation.formats import preview, visible
 from coagent_langchain.server.presentation.jsonview import INLINE, parsed, shown, tree
@@ -232,8 +232,9 @@ class _Reader:
 
 def _calls(unrun: list[tuple[str, Value]]) -> Markup:
     """Calls as a part of the answer, each with its name and arguments."""
+    title = Markup('<p class="muted">→ {}{}</p>')
     shown = [
-        Markup('<p class="muted">→ {}</p>').format(name) + of_value(name, call.at("args")).content
+        title.format(name, unreadable(mapping(call.value))) + of_value(name, call.at("args")).content
         for name, call in unrun[:MAX_CALLS]
     ]
     return Markup("").join([*shown, *(part.content for part in omitted("Tool calls", unrun, MAX_CALLS))])

@@ -39,12 +39,17 @@ def requested_tools(calls: Any) -> str:
     """
     listed = [mapping(call) for call in listing(calls) or listing(mapping(calls).get("calls"))]
     names = Counter(
-        call_with_arguments(call) if call.get("structured_output") is True else name
+        call_with_arguments(call) if call.get("structured_output") is True else name + unreadable(call)
         for call in listed
         if (name := text(call.get("name")))
     )
     told = [f"{name} ×{number}" if number > 1 else name for name, number in [*names.items()][:MOST]]
     return preview("→ " + ", ".join(told)) if told else ""
+
+
+def unreadable(call: JsonObject) -> str:
+    """What to say after a call's name if its arguments are not JSON, so that no tool could run; else ""."""
+    return " (arguments are not JSON)" if call.get("invalid") is True else ""
 
 
 def call_with_arguments(call: JsonObject) -> str:
