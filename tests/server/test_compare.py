@@ -182,8 +182,6 @@ def test_compare_puts_figures_side_by_side(three: Running) -> None:
 
 @pytest.mark.parametrize(("tagged", "told"), [
     ({"a": ["prompt:v1", "user:7"], "b": ["prompt:v2"]}, "Models Tags prompt:v1 user:7 prompt:v2 Duration"),
-    ({"a": [f"tag {n:02}" for n in range(1, 15)], "b": []},
-     "Tags " + " ".join(f"tag {n:02}" for n in range(1, 13)) + " +2 Duration"),
     ({"a": [], "b": []}, "Models Duration"),
 ])  # fmt: skip
 def test_compare_shows_by_their_tags_which_is_which(running: Running, tagged: dict[str, list[str]], told: str) -> None:

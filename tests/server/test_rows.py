@@ -101,6 +101,20 @@ def test_row_of_a_tool_has_its_arguments_and_its_result() -> None:
     ]
 
 
+@pytest.mark.parametrize(("result", "note"), [
+    ({"output": ""}, "empty result"), ({"output": " \n"}, "empty result"), ({"output": None}, "empty result"),
+    ("", "empty result"), ({"output": []}, "[]"), (None, ""),
+    ({"output": None, "command": {"goto": "pay"}}, ""),
+])  # fmt: skip
+def test_row_of_a_tool_says_that_its_result_is_empty(result: Any, note: str) -> None:
+    """A search that finds nothing may return that. Not so a result that is not logged, or a command."""
+    story = Story("s").ask("Rome?")
+    story.log("tool_response", 1, tool_response={"tool_name": "search", "result": result})
+    (tool,) = timeline(story.entries).tools
+
+    assert tool.note == note
+
+
 def test_row_of_a_node_has_its_words_and_what_else_it_changed() -> None:
     """Of parallel nodes, the one that overwrote a value is seen; the conversation has only a node with words."""
     story = Story("s").ask("Rome?")

@@ -69,8 +69,8 @@ def test_head_says_that_a_session_has_more_tags(running: Running) -> None:
     log(running, Story("s").ask("x", {"context": {"tags": tags}}).entries)
     title, shown = re.findall(r'<dt>Tags</dt><dd><span title="(.*?)">(.*?)</dd>', get(running, "/view/head/=s").text)[0]
 
-    assert title == ", ".join(tags)
-    assert re.findall(">([^<]+)<", shown) == [*tags[:12], "+3"]
+    assert title == ", ".join(sorted(tags))
+    assert re.findall(">([^<]+)<", shown) == [*sorted(tags)[:12], "+3"]
 
 
 @pytest.mark.parametrize("path", ["/", "/?q=none", "/sessions/recipe", "/sessions/nowhere", "/compare", "/docs"])

@@ -32,6 +32,7 @@ BY_NODE = "answered by node"  # the same, with a result
 BY_APPLICATION = "answered by application"  # outcome of a call that the program's own loop of model and tools answered
 FROM_CACHE = "from cache"  # outcome of an answer for which no model was called
 CUT_OFF = "cut off"  # outcome of an answer that a limit of tokens or the provider ended before the model did
+EMPTY = "empty result"
 IN_PLACE = (NOT_RUN, BY_NODE, BY_APPLICATION, FROM_CACHE)  # the tool or model itself is not known to have run
 
 # The finish reasons that mean it.
@@ -180,9 +181,13 @@ def _found(result: Any) -> str:
 
 
 def _result(result: Any) -> str:
-    """A tool's output in brief: for content blocks, their texts, images and files."""
-    output = result["output"] if is_handler_result(result) else result
-    return preview(joined(output)) or brief(output)
+    """A tool's output in brief: for content blocks, their texts, images and files; "" if no result is logged."""
+    if result is None:
+        return ""
+    if not is_handler_result(result):
+        return preview(joined(result)) or brief(result) or EMPTY
+    output = result["output"]
+    return preview(joined(output)) or brief(output) or ("" if len(result) > 1 else EMPTY)  # not with a command
 
 
 def _component(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
