@@ -13,8 +13,9 @@ from langchain.agents.middleware import HumanInTheLoopMiddleware, wrap_tool_call
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.errors import GraphInterrupt
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command, interrupt
+from langgraph.types import Command, RetryPolicy, interrupt
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.sessions import pending
@@ -492,6 +493,28 @@ def test_question_whose_exception_is_caught_is_unanswered(
         safe = asking_graph("hotel").with_fallbacks([RunnableLambda(lambda _: {})])
         graph = StateGraph(MessagesState).add_node("trip", safe).add_edge(START, "trip").compile(InMemorySaver())
     graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    handler.close()
+
+    assert [status for _, status, _ in questions(log)] == ["interrupted", "unanswered"]
+    assert log.entries[-1]["meta"]["status"] == "completed"
+
+
+def test_question_in_place_of_which_a_node_raises_an_error_is_unanswered(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The node's next attempt asks nothing."""
+    hotels = [asking_graph("hotel")]
+
+    def book(state: MessagesState) -> dict[str, Any]:
+        if hotels:
+            with contextlib.suppress(GraphInterrupt):
+                hotels.pop().invoke(state)
+            raise ValueError("no hotel")
+        return {}
+
+    again = RetryPolicy(retry_on=ValueError, initial_interval=0, jitter=False)
+    graph = StateGraph(MessagesState).add_node("trip", book, retry_policy=again).add_edge(START, "trip")
+    graph.compile(InMemorySaver()).invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
     handler.close()
 
     assert [status for _, status, _ in questions(log)] == ["interrupted", "unanswered"]

@@ -75,6 +75,8 @@ class Endings(RunCloser):
             self._errors.recovered(run)
             if isinstance(run, Root):
                 self._errors.resumed(run)
+        elif outcome.failed:
+            self._errors.caught(run)
         self._forget_failures(run)
         if isinstance(run, Root):
             self._root_ended(run, None, outcome if outcome.broke_off else None)
