@@ -18,7 +18,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
-from coagent_langchain.locks import fork_safe_lock
+from coagent_langchain.forks import fork_safe_lock
 
 P = ParamSpec("P")
 R = TypeVar("R")

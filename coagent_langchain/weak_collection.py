@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
@@ -27,15 +26,3 @@ class WeakCollection(Generic[T]):
         for reference in self._objects.valuerefs():  # a list
             if (each := reference()) is not None:
                 yield each
-
-
-def renewed_after_fork(renew: Callable[[T], None]) -> WeakCollection[T]:
-    """Make a collection whose objects are renewed in a forked child, because what they hold belongs to the parent."""
-    living: WeakCollection[T] = WeakCollection()
-
-    def renew_all() -> None:
-        for each in living:
-            renew(each)
-
-    os.register_at_fork(after_in_child=renew_all)
-    return living

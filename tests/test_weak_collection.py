@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from coagent_langchain.weak_collection import WeakCollection, renewed_after_fork
+from coagent_langchain.forks import renewed_after_fork
+from coagent_langchain.weak_collection import WeakCollection
 
 
 class Kept:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from coagent_langchain.checks import new_session_id
+from coagent_langchain.forks import renewed_after_fork
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.registry import Sessions
 from coagent_langchain.sessions.session import Session
-from coagent_langchain.weak_collection import renewed_after_fork
 from coagent_langchain.wire import JsonObject
 
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from coagent_langchain.locks import fork_safe_lock
+from coagent_langchain.forks import fork_safe_lock
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.wire import JsonObject
 

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Key, Run, key_of
+from coagent_langchain.forks import renewed_after_fork
 from coagent_langchain.sessions.state import SessionState
-from coagent_langchain.weak_collection import renewed_after_fork
 from coagent_langchain.wire import now_ms
 
 MAX_OPEN = 50_000  # open runs; if there are more, the oldest are given up, as they are unlikely to end

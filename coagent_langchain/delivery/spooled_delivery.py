@@ -15,7 +15,8 @@ from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.spool import Spool
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.worker import Worker
-from coagent_langchain.weak_collection import WeakCollection, renewed_after_fork
+from coagent_langchain.forks import renewed_after_fork
+from coagent_langchain.weak_collection import WeakCollection
 
 _STOP_S = 0.2  # for the worker's thread to end once there is nothing left to wait for
 

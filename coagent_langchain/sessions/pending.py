@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from coagent_langchain.forks import fork_safe_lock
 from coagent_langchain.latest import keep_latest
-from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.sessions.tool_calls import ToolCalls
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.errors import guard
+from coagent_langchain.forks import fork_safe_lock
 from coagent_langchain.latest import keep_latest
-from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.sessions.scope import Scope
 from coagent_langchain.wire import EventType, JsonObject

@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from coagent_langchain.delivery import Delivery, close_deliveries
 from coagent_langchain.errors import guard
+from coagent_langchain.forks import fork_safe_lock
 from coagent_langchain.latest import keep_latest
-from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.sessions.session import Session
 from coagent_langchain.sessions.state import MAX_REPORTED, SessionState

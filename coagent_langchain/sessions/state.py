@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from coagent_langchain.forks import fork_safe_lock
 from coagent_langchain.latest import keep_latest
-from coagent_langchain.locks import fork_safe_lock
 from coagent_langchain.sessions.pending import Pending
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.totals import Totals

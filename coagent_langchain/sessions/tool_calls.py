@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from coagent_langchain.forks import fork_safe_lock
 from coagent_langchain.latest import keep_latest
-from coagent_langchain.locks import fork_safe_lock
 
 if TYPE_CHECKING:
     from coagent_langchain.sessions.prompt import Prompt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coagent_langchain.locks import fork_safe_lock
+from coagent_langchain.forks import fork_safe_lock
 from coagent_langchain.wire import JsonObject
 
 _lock = fork_safe_lock()
