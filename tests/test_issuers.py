@@ -123,3 +123,13 @@ def test_run_without_a_name_has_that_of_its_class(
     handler.on_tool_start(serialized, "leek", run_id=uuid4())
 
     assert [e["tool_call"]["tool_name"] for e in of_type(log, "tool_call")] == [name]
+
+
+@pytest.mark.parametrize(("metadata", "name"), [({"ls_model_name": "leek-1"}, "leek-1"), ({}, "model")])
+def test_model_without_a_class_has_the_name_of_its_model(
+    metadata: dict[str, str], name: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangChain need not say how a model is serialized."""
+    handler.on_chat_model_start({}, [[]], run_id=uuid4(), metadata=metadata)
+
+    assert [e["meta"]["trace"]["name"] for e in of_type(log, "llm_call")] == [name]
