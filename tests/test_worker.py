@@ -263,15 +263,20 @@ def test_file_of_which_everything_has_arrived_is_emptied(tmp_path: Path) -> None
 
 
 def test_closed_delivery_leaves_no_thread(tmp_path: Path) -> None:
-    """The sending and syncing threads have ended when `close` returns."""
+    """The thread that sends and the one that syncs have ended when `close` returns; there were no others."""
     before = set(threading.enumerate())
-    with FaultyServer(healthy) as server, delivery_to(server.base_url, tmp_path) as delivery:
-        delivery.append(line("a"))
-        delivery.flush(10)
-        delivery.close()
-        left = [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("coagent")]
 
-    assert left == []
+    def threads() -> list[str]:
+        return sorted(each.name for each in set(threading.enumerate()) - before if each.name.startswith("coagent"))
+
+    with FaultyServer(healthy) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        for event_id in ids(3):
+            delivery.append(line(event_id))
+            delivery.flush(10)
+        running = threads()
+        delivery.close()
+
+    assert (running, threads()) == (["coagent-delivery", "coagent-sync"], [])
 
 
 def test_closed_delivery_starts_anew(tmp_path: Path) -> None:
