@@ -179,7 +179,6 @@ class Reader:
         while self.offset < end:
             block = bytearray(min(limit, end - self.offset))
             length = os.preadv(self.descriptor, [block], self.offset)
-            del block[length:]
             ends = line_ends(block)[:BATCH_ENTRIES]
             del block[ends[-1] if ends else 0 :]
             if block or length < limit:
