@@ -188,6 +188,7 @@ def test_snapshot_does_not_change_with_its_source() -> None:
         (numpy.zeros((2, 2)), "<numpy.ndarray float64 2x2>"),
         (pandas.DataFrame({"a": [1]}), "<pandas.DataFrame>"),
         (Pair((1, 2)), [1, 2]),
+        (type("Triple", (tuple,), {"_fields": ("x", "y")})((1, 2, 3)), [1, 2, 3]),
         (Slots("a"), {"__type__": f"{__name__}.Slots", "filled": "a"}),
         (Nothing(), {}),
         (Empty(), {}),
