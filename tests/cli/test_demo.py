@@ -116,6 +116,7 @@ def test_demo_without_ollama_names_its_stand_in() -> None:
 
     assert (result.status, result.stderr) == (0, "")
     assert rows(result.stdout) == EVENTS
+    assert re.findall(r"\d+→\d+", result.stdout) == ["13→86", "41→6", "57→85"]
     assert f"stand-in for Ollama, no model behind it (no Ollama found at {NOBODY})" in result.stdout
     assert re.sub("agent-[0-9a-f]{8}", "agent-…", result.stdout.splitlines()[-1]) == (
         f"To see session recipe-agent-…: {sys.executable} -m coagent_langchain serve"
