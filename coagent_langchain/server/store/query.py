@@ -14,7 +14,7 @@ Sort = Literal[
 ]
 SORTS: tuple[Sort, ...] = get_args(Sort)
 Cut = Literal["", "found", "time"]
-COUNTED = 10_000  # most sessions whose types, models and tags are counted: a fifth of a second in SQLite
+COUNTED = 10_000  # most sessions whose types, models and tags are counted: all of these are read for it
 
 
 @dataclass(frozen=True, slots=True)
