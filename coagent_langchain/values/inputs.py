@@ -26,8 +26,8 @@ _TEXT_KEYS = ("input", "question", "query", "prompt", "user_input", "user_query"
 _MAX_SHOWN = 2_000  # entries of an object that is shown as text
 _MAX_STRING = 10_000  # characters of one string in it
 # By precedence: what a graph's state ends with may be beside its drafts. LangChain's chains use those in the middle.
-_ANSWER_KEYS = ("final_answer", "final_response", "final_output", "final_report", "output", "answer", "result", "text",
-                "response", "output_text", "generation")  # fmt: skip
+_ANSWER_KEYS = ("final_answer", "final_response", "final_output", "final_report", "final_summary", "output", "answer",
+                "result", "text", "response", "output_text", "generation")  # fmt: skip
 
 
 def user_text(inputs: Any) -> str | None:
