@@ -58,6 +58,7 @@ def test_answer_of_a_ready_made_chain_is_its_text(
     *(({"topic": "q", "answer": "a draft", key: "soup"}, "soup")
       for key in ("final_answer", "final_response", "final_output", "final_report", "final_summary")),
     ({"final_answer": "", "answer": "soup"}, "soup"),
+    ({"messages": [("user", "q")], "answer": "soup"}, "soup"), ({"messages": [("ai", "soup")], "answer": "q"}, "soup"),
     ({"generation": None, "steps": 1}, '{"generation":null,"steps":1}'),
     ({"report": "q", "summary": "soup"}, '{"report":"q","summary":"soup"}'),
 ])  # fmt: skip

@@ -152,12 +152,12 @@ def answer_text(outputs: Any, limit: int) -> str | None:
             return None
         messages = own.get("messages")
         if issubclass(type(messages), (list, tuple)) and messages:
-            return _last_said(messages, limit, own.get("structured_response"))
+            said = _last_said(messages, limit, own.get("structured_response"))
+            return _under_a_usual_key(own, limit) or None if said is None else said
         if role_of(own) == "assistant" and (said := joined(own.get("content"), "")):
             return said[:limit]
-        told = [own[key] for key in _ANSWER_KEYS if issubclass(type(own.get(key)), str)]
-        if told:
-            return str(next(filter(None, told), ""))[:limit]
+        if (said := _under_a_usual_key(own, limit)) is not None:
+            return said
     elif is_message_object(outputs):
         return text_of(outputs)[:limit]
     elif issubclass(type(outputs), (list, tuple)) and any(
@@ -165,6 +165,12 @@ def answer_text(outputs: Any, limit: int) -> str | None:
     ):
         return _last_said(outputs, limit)  # a conversation, not one answer for each of several inputs
     return as_json(outputs)[:limit]
+
+
+def _under_a_usual_key(outputs: dict[Any, Any], limit: int) -> str | None:
+    """The first answer that is not empty, "" if all are; None if there is no such key."""
+    told = [outputs[key] for key in _ANSWER_KEYS if issubclass(type(outputs.get(key)), str)]
+    return str(next(filter(None, told), ""))[:limit] if told else None
 
 
 def _last_said(messages: list[Any] | tuple[Any, ...], limit: int, structured: Any = None) -> str | None:
