@@ -381,6 +381,10 @@ def test_field_named_like_a_secret_is_left_out(value: Any, expected: dict[str, A
             {"type": "resource", "resource": {"blob": BASE64, "mimeType": "application/pdf"}},
             {"type": "resource", "resource": {"blob": described("application/pdf"), "mimeType": "application/pdf"}},
         ),
+        (
+            {"image_b64": base64.b64encode(PICTURE).decode(), "page": 1},
+            {"image_b64": described("image", PICTURE), "page": 1},
+        ),
         ([f"data:image/png;base64,{BASE64}"], [described("image/png")]),
         (
             {"data": base64.urlsafe_b64encode(PIXEL).decode(), "mime_type": "image/png"},
@@ -404,6 +408,7 @@ def test_media_are_described(block: Any, expected: Any) -> None:
         {"data": "abcd"},
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "abcd"}},
         {"result": "abcd"},
+        {"image_b64": "none"},
         {"url": "https://example.org/data:x"},
         {"url": "data:text/plain,abcd"},
         {"type": "image", "url": "images/cat1", "mime_type": "image/png"},

@@ -11,7 +11,11 @@ MAX_KNOWN = 256  # cached sizes and digests: the media of a conversation come ag
 MIN_UNNAMED = 256  # characters: a shorter string that happens to be base64 is text, unless the block says otherwise
 
 _ADDRESSES = frozenset({"url", "image_url"})  # of media, or the media themselves, with or without `data:`
-KEYS = _ADDRESSES | {"base64", "data", "bytes", "b64_json", "file_data", "image_data", "input_audio", "result", "blob"}
+# As applications name them in their own inputs, where nothing else says what they are.
+_OWN = {"image_base64": "image", "image_b64": "image", "base64_image": "image", "img_base64": "image",
+        "audio_base64": "audio", "pdf_base64": "application/pdf"}  # fmt: skip
+KEYS = (_ADDRESSES | _OWN.keys() | {
+    "base64", "data", "bytes", "b64_json", "file_data", "image_data", "input_audio", "result", "blob"})  # fmt: skip
 _MIME_KEYS = ("mime_type", "media_type", "mimeType", "mediaType")
 _FORMATS = {"mp3": "audio/mpeg", "pcm16": "audio/pcm", "jpg": "image/jpeg", "pdf": "application/pdf",
             "mp4": "video/mp4", "webm": "video/webm",
@@ -64,7 +68,9 @@ def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | No
     sure = key == "base64" or key == "b64_json" or named is not None or kind in _MEDIA_TYPES
     if not sure and len(value) < MIN_UNNAMED:
         return None
-    medium = kind.removeprefix("input_").removesuffix("_url")  # e.g. OpenAI's `input_audio`, `image_url`
+    medium = _OWN.get(key) or kind.removeprefix("input_").removesuffix(
+        "_url"
+    )  # e.g. OpenAI's `input_audio`, `image_url`
     return _described(value, 0, named or medium or "application/octet-stream")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from coagent_langchain.server.presentation.blocks import joined
+from coagent_langchain.server.presentation.blocks import joined, media
 
 READ = 2_000  # characters; fewer are shown
 MAX_DEPTH = 3
@@ -19,7 +19,7 @@ def in_words(text: str) -> str:
     """The text; if it is JSON, without the syntax.
 
     An object, or the beginning of one, becomes its pairs, without empty values; a list of content blocks, its texts
-    and the names of its images and files.
+    and the names of its images and files. An image or file is its type and size.
     """
     if not text.startswith(('{"', '[{"')):
         return text
@@ -46,6 +46,8 @@ def _value(value: Any, depth: int) -> str:
         return value
     if value in (None, {}, []):
         return ""
+    if isinstance(value, dict) and value.keys() >= {"mime", "bytes"} and (described := media(value)):
+        return ", ".join(described)
     if not isinstance(value, dict | list):
         return to_json(value).decode()  # unlike orjson, it takes whole numbers of any size
     if depth > MAX_DEPTH:
