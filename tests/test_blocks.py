@@ -308,15 +308,16 @@ def test_handler_of_another_server_in_a_block_has_a_session_of_its_own(log: Memo
             with session.prompt(question):
                 chat("a").invoke("q", {"callbacks": [here, there]})
                 chat("a").invoke("q", {"callbacks": [here, there]})
+        chat("a").invoke("q", {"callbacks": [here, there]})
     there.close()
 
     for each in (log, elsewhere):
         calls = [(e["session_id"], e["prompt_number"], e["turn_number"]) for e in each.entries
                  if e["event_type"] == "llm_call"]  # fmt: skip
         kinds = [e["event_type"] for e in each.entries]
-        assert calls == [("s", 1, 1), ("s", 1, 2), ("s", 2, 1), ("s", 2, 2)]
-        assert (kinds[0], kinds.count("user_input"), kinds[-1]) == ("session_start", 2, "session_end")
-        assert each.entries[-1]["meta"]["llm_calls"] == 4
+        assert calls == [("s", 1, 1), ("s", 1, 2), ("s", 2, 1), ("s", 2, 2), ("s", 3, 1)]
+        assert (kinds[0], kinds.count("user_input"), kinds[-1]) == ("session_start", 3, "session_end")
+        assert each.entries[-1]["meta"]["llm_calls"] == 5
 
 
 def test_remark_of_a_handler_of_another_server_is_in_a_session_of_its_own(log: MemoryDelivery) -> None:
