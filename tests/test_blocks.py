@@ -299,6 +299,26 @@ def test_session_waits_for_the_end_of_a_model_whose_stream_was_read(
     assert (end["meta"]["status"], end["meta"]["total_tokens"]) == ("completed", 14)
 
 
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+def test_session_waits_for_no_second_end_of_a_chain_in_which_a_stream_was_read(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The chain's end is the only one: a session that waited for the model's as well would never end."""
+    model = chat("one two three")
+    if not hasattr(model, "stream_events"):
+        pytest.skip("this langchain-core has no astream_events(version='v3')")
+
+    async def cook(food: str) -> None:
+        async for _ in await model.astream_events(food, version="v3"):
+            pass
+        await asyncio.sleep(0)  # the model's end comes in a task
+
+    with handler.session("Cook"):
+        asyncio.run(RunnableLambda(cook).ainvoke("leek", {"callbacks": [handler]}))
+
+    assert types(log) == [*ONE_CALL, "session_end"]
+
+
 def test_handler_of_another_server_in_a_block_has_a_session_of_its_own(log: MemoryDelivery) -> None:
     """Both servers get the whole session under one id, each with its own numbering from turn 1."""
     elsewhere = MemoryDelivery()
