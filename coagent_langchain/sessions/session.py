@@ -145,7 +145,8 @@ class Session(Scope):
         if state.hides_content:
             response = state.response = None
         entry["output_data"] = {"response": (response or state.response or status)[:MAX_RESPONSE]}
-        elapsed = round((time.monotonic() - state.began) * 1000) - (now - ended)
+        since = max(now - ended, 0)  # less than 0 if the clock was set back
+        elapsed = round((time.monotonic() - state.began) * 1000) - since
         entry["meta"] = {"status": status, "elapsed_time_ms": max(elapsed, 0)}
         if self._counts or state.totals.llm_calls:
             entry["meta"] |= state.totals.as_meta()
