@@ -116,7 +116,7 @@ def test_candidates_of_different_calls_are_summed() -> None:
                    "output_token_details": {"reasoning": n, "audio": a}} for n, a in ((2, 4), (3, None))]  # fmt: skip
     messages = [AIMessage(""), AIMessage("")]
     for message, part in zip(messages, parts, strict=True):
-        message.usage_metadata = part  # type: ignore[assignment] # not what LangChain declares: the point
+        message.usage_metadata = part
     result = LLMResult(generations=[[ChatGeneration(message=message) for message in messages]])
 
     found = usage(result)
