@@ -537,6 +537,27 @@ def test_question_whose_exception_is_caught_leaves_another_open(
     assert told == [(places["hotel?"], "unanswered"), (places["flight?"], "resumed")]
 
 
+def test_question_that_a_node_raises_waits_although_another_of_the_node_was_caught() -> None:
+    """To LangGraph all questions of one task have the same id, and with `tracing()` it tells nothing of them itself."""
+    hotel, flight = (RunnableLambda(lambda _, name=name: interrupt(name)) for name in ("hotel?", "flight?"))
+
+    def book(state: MessagesState) -> dict[str, Any]:
+        try:
+            return {"messages": [("ai", hotel.invoke(state))]}
+        except GraphInterrupt:
+            flight.with_fallbacks([RunnableLambda(str)]).invoke(state)
+            raise
+
+    graph = StateGraph(MessagesState).add_node("trip", book).add_edge(START, "trip").compile(InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    with capture_events() as log:
+        graph.invoke({"messages": [("user", "go")]}, config)
+        graph.invoke(Command(resume="Ritz"), config)
+
+    assert questions(log) == [(0, "interrupted", "hotel?"), (0, "resumed", "Ritz")]
+    assert log.entries[-1]["meta"]["status"] == "completed"
+
+
 def test_questions_that_nobody_answers_are_bounded(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

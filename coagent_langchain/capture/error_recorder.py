@@ -13,7 +13,7 @@ from coagent_langchain.capture.attempts import (
     remedy_from_above,
 )
 from coagent_langchain.capture.failure import Failure, cause, raised_below_sibling, reported_among, reported_beside
-from coagent_langchain.capture.human_questions import question_entries
+from coagent_langchain.capture.human_questions import question_entries, waits_for
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.routing import routing_entries
@@ -71,7 +71,8 @@ class ErrorRecorder:
         not_recovered = () if outcome.is_control_flow else below
         asked = [key for key, _ in interrupts(error)] if outcome is Outcome.INTERRUPTED else ()
         if asked and run.is_step and run.parent is not None and not run.parent.is_in_step:
-            self._recorder.prompt_of(run).session_state.pending.note_next(asked)
+            # Again: in the same task, another question, which has the same id, may have been caught since.
+            waits_for(self._recorder, run, asked).session_state.pending.note_next(asked)
         failure = passed or Failure(reference(error), error_id, run, asked)
         own = [] if outcome.stopped or beside is not None else [failure]
         self.pass_on(run, [*not_recovered, *own])

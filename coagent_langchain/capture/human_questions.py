@@ -10,6 +10,7 @@ from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.sessions.pending import Question, Stop
+from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.wire import EventType, JsonObject
 
 
@@ -21,12 +22,8 @@ def question_entries(
     A question is the id and the plain value of an interrupt.
     """
     root = run.root
-    prompt = root.prompt or recorder.prompt_of(run)
+    prompt = waits_for(recorder, run, [interrupt_id for interrupt_id, _ in questions])
     pending = prompt.session_state.pending
-    if root.thread is None:  # a chain around the graph; what is called inside the graph has its thread
-        root.thread = ambient.thread_id(ambient.configurable(ambient.config_around()))
-    root.asked = root.asked.union(interrupt_id for interrupt_id, _ in questions)
-    pending.stop(root.thread, Stop(prompt, asking=True))
     if root.tool_calls is not None:
         pending.tool_calls.keep(root.tool_calls)
     entries = []
@@ -41,6 +38,17 @@ def question_entries(
         elif not root.is_task:  # a handler that only a part of the graph has was told first; the answer comes here
             pending.ask(interrupt_id, known._replace(thread=root.thread, is_breakpoint=False))
     return entries
+
+
+def waits_for(recorder: Recorder, run: Run, interrupt_ids: Sequence[str]) -> Prompt:
+    """Note that the graph of `run` waits for the answers to these questions; return its prompt, which they continue."""
+    root = run.root
+    prompt = root.prompt or recorder.prompt_of(run)
+    if root.thread is None:  # a chain around the graph; what is called inside the graph has its thread
+        root.thread = ambient.thread_id(ambient.configurable(ambient.config_around()))
+    root.asked = root.asked.union(interrupt_ids)
+    prompt.session_state.pending.stop(root.thread, Stop(prompt, asking=True))
+    return prompt
 
 
 def log_unanswered(recorder: Recorder, root: Root, kept: Container[str]) -> None:
