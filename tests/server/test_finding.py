@@ -162,6 +162,18 @@ def test_counts_of_very_many_sessions_are_left_out(store: Store, monkeypatch: py
     assert [(page.total, page.counts.get("model")) for page in pages] == [(2, None), (1, {"llama3": 1})]
 
 
+def test_counts_of_many_tags_leave_room_for_a_rare_type(store: Store) -> None:
+    """Each kind has its own most common values."""
+    tags = [f"user:{number:03}" for number in range(MAX_FACETS)]
+    put(store, *(entry(session_id=name, meta={"tags": tags}) for name in ("a", "b")), entry("error", session_id="a"))
+
+    assert store.sessions(Query(tag=tags[0], counts=True)).counts == {
+        "type": {"info": 2, "error": 1},
+        "model": {},
+        "tag": dict.fromkeys(tags, 2),
+    }
+
+
 def test_choices_of_the_filters(store: Store) -> None:
     """Every model and tag in the store."""
     some_sessions(store)

@@ -28,7 +28,7 @@ def counts(sessions: str, where: str) -> str:
     pairs = ", ".join(f"arrayMap(value -> ('{kind}', value), {values})" for kind, values in kinds)
     return f"""SELECT pair.1, pair.2, count() FROM
         (SELECT arrayJoin(arrayConcat({pairs})) AS pair FROM {sessions} {where})
-        GROUP BY pair ORDER BY count() DESC, pair LIMIT {MAX_FACETS}"""
+        GROUP BY pair ORDER BY count() DESC, pair LIMIT {MAX_FACETS} BY pair.1"""
 
 
 def where(query: Query, found: list[str]) -> tuple[str, dict[str, Any]]:

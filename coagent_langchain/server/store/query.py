@@ -55,7 +55,7 @@ class Page:
         total_tokens, cost, unpriced_calls: sums over all sessions that match, as in `Session`; None if the query has no
             filter, or no session has any.
         counts: for "type", "model" and "tag": value → number of sessions that match and have it, of the most common
-            values; empty unless the query asks for it, or if more than `COUNTED` sessions match.
+            values of each; empty unless the query asks for it, or if more than `COUNTED` sessions match.
     """
 
     sessions: list[Session]

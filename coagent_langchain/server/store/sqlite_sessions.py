@@ -108,8 +108,11 @@ def session_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Session:
 
 def counts(where: str) -> str:
     """The SELECT for `Page.counts` of the sessions that a WHERE clause chooses."""
-    return f"""SELECT kind, value, count(*) FROM facets WHERE session IN (SELECT id FROM sessions {where})
-        GROUP BY kind, value ORDER BY count(*) DESC, value LIMIT {MAX_FACETS}"""
+    place = "row_number() OVER (PARTITION BY kind ORDER BY count(*) DESC, value)"
+    return f"""SELECT kind, value, number FROM (
+        SELECT kind, value, count(*) AS number, {place} AS place FROM facets
+        WHERE session IN (SELECT id FROM sessions {where}) GROUP BY kind, value
+    ) WHERE place <= {MAX_FACETS} ORDER BY number DESC, value"""
 
 
 def where(query: Query, found: Sequence[str]) -> tuple[str, list[Any]]:
