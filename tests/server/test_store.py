@@ -145,14 +145,14 @@ def test_sessions_with_the_same_figure_are_sorted_by_time(store: Store, ascendin
 def test_runs_come_earliest_first(store: Store) -> None:
     """All ids, and a summary of each session, or only of those that started last."""
     put(store, entry("session_start", 10, "late", prompt="Plan", meta={"tags": ["v2", "prod"]}),
-        entry(session_id="the first", at=5, meta={"model": "m", "tags": ["prod"]}),
+        entry(session_id="the first", at=5, meta={"model": "m,\"1\"", "tags": ["prod"]}),
         entry("llm_response", 20, "late", llm_response={"total_tokens": 7}, performance_metrics={"cost": 0.5}),
         entry("error", 25, "late", error_info={"error_message": "no"}),
         entry("session_end", 30, "late", meta={"status": "failed"}))  # fmt: skip
 
     assert store.session_ids() == ["the first", "late"]
     assert store.summaries() == [
-        Summary("the first", 1, T0 + 5, T0 + 5, NO_END, "", "", None, None, 0, ["m"], ["prod"]),
+        Summary("the first", 1, T0 + 5, T0 + 5, NO_END, "", "", None, None, 0, ['m,"1"'], ["prod"]),
         Summary("late", 4, T0 + 10, T0 + 30, "failed", "Plan", "no", 7, 0.5, 1, [], ["prod", "v2"]),
     ]
     assert [each.session_id for each in store.summaries(1)] == ["late"]

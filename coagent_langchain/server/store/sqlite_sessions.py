@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import orjson
+
 from coagent_langchain.server.store import ALL, MAX_FACETS, Session, Summary
 from coagent_langchain.server.store.expressions import FAILURE, status_now, summary
 from coagent_langchain.server.store.query import Query, by_kind
@@ -81,16 +83,13 @@ def _row(r: Rollup) -> tuple[Any, ...]:
 
 def summaries(connection: sqlite3.Connection, newest: int = ALL) -> list[Summary]:
     """See `Store.summaries`."""
-    facets = "(SELECT group_concat(hex(value)) FROM facets WHERE session = id AND kind = '%s')"
+    facets = "(SELECT json_group_array(value) FROM facets WHERE session = id AND kind = '%s')"
     sql = f"""SELECT {summary()}, {facets % "model"}, {facets % "tag"} FROM sessions
         ORDER BY first_ms DESC, id DESC LIMIT ?"""
-    rows = ((*row[:-2], *map(_from_hex, row[-2:])) for row in connection.execute(sql, (newest,)))
+    rows = (
+        (*row[:-2], *(sorted(orjson.loads(each)) for each in row[-2:])) for row in connection.execute(sql, (newest,))
+    )
     return [Summary(*row) for row in rows][::-1]
-
-
-def _from_hex(values: str | None) -> list[str]:
-    """Texts that SQLite has joined, sorted: they may contain any character."""
-    return sorted(bytes.fromhex(each).decode() for each in values.split(",")) if values else []
 
 
 INPUTS = "(SELECT count FROM facets WHERE session = sessions.id AND kind = 'type' AND value = 'user_input')"
