@@ -52,7 +52,7 @@ def test_call_that_no_tool_ran_for_is_an_answer() -> None:
     assert [side.answer for side in comparison(story.entries)] == ['{\n  "minutes": 20\n}']
 
 
-def test_call_whose_arguments_are_not_json_is_told_apart() -> None:
+def test_call_whose_arguments_are_no_json_object_is_told_apart() -> None:
     """No tool runs for it, and an agent may stop there without a word: in its row, Conversation and details."""
     story = Story("s").ask("Rome?")
     story.model("Rome?", "", 5, (1, 1), calls=[{"name": "weather", "args": '{"city": "Ro', "id": "1", "invalid": True}])
@@ -61,9 +61,9 @@ def test_call_whose_arguments_are_not_json_is_told_apart() -> None:
     told = [bar.note, conversation(story.entries)[-1].content.striptags(), *parts]
 
     assert told == [
-        "→ weather (arguments are not JSON)",
-        '→ weather (arguments are not JSON){"city": "Ro',
-        "Tool call: weather (arguments are not JSON)",
+        "→ weather (arguments are not a JSON object)",
+        '→ weather (arguments are not a JSON object){"city": "Ro',
+        "Tool call: weather (arguments are not a JSON object)",
     ]
 
 

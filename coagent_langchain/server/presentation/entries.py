@@ -48,8 +48,8 @@ def requested_tools(calls: Any) -> str:
 
 
 def unreadable(call: JsonObject) -> str:
-    """What to say after a call's name if its arguments are not JSON, so that no tool could run; else ""."""
-    return " (arguments are not JSON)" if call.get("invalid") is True else ""
+    """What to say after a call's name if its arguments are not a JSON object, so that no tool could run; else ""."""
+    return " (arguments are not a JSON object)" if call.get("invalid") is True else ""
 
 
 def call_with_arguments(call: JsonObject) -> str:
