@@ -147,6 +147,12 @@ def test_failed_run_does_not_end_with_an_earlier_answer(log: MemoryDelivery, han
     assert (log.entries[-1]["output_data"], log.entries[-1]["meta"]["status"]) == ({"response": "failed"}, "failed")
 
 
+class Told(MessagesState):
+    """A conversation, and the answer to its last question."""
+
+    answer: str
+
+
 def pay(amount: int, *, previous: Any = None) -> dict[str, int]:
     """Ask a person before it pays again."""
     if previous is not None:
@@ -158,11 +164,13 @@ def pay(amount: int, *, previous: Any = None) -> dict[str, int]:
     (StateGraph(MessagesState).add_node("ask", lambda _: interrupt("Sure?")).add_edge(START, "ask")
      .compile(checkpointer=InMemorySaver()), [{"messages": [("user", "Pay")]}]),
     (entrypoint(checkpointer=InMemorySaver())(pay), [1, 2]),
-], ids=["the user's words", "an earlier answer"])  # fmt: skip
+    (StateGraph(Told).add_node("pay", lambda state: {"answer": str(pay(1, previous=state.get("answer")))})
+     .add_edge(START, "pay").compile(checkpointer=InMemorySaver()), [{"messages": [("user", "Pay")]}] * 2),
+], ids=["the user's words", "an earlier answer", "an earlier answer in the state"])  # fmt: skip
 def test_what_a_waiting_graph_returns_is_no_answer(
     app: Any, requests: list[Any], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
-    """A graph has only the user's message, and LangGraph's functional API returns the previous result."""
+    """It is the user's message, the previous result (by LangGraph's functional API), or the state, which has that."""
     with handler.session("s"):
         for request in requests:
             app.invoke(request, {"callbacks": [handler], "configurable": {"thread_id": "t"}})

@@ -118,7 +118,8 @@ class Endings(RunCloser):
         if root.kind == "chain":  # its end has no event, but the session lasts until then
             state.latest = max(state.latest, now_ms())
             if outputs is not None:
-                state.response = answer_text(outputs, MAX_RESPONSE)
+                # A graph that waits for a human returns what it has so far, such as its answer to the question before.
+                state.response = None if waits else answer_text(outputs, MAX_RESPONSE)
         self._leave_session(root, state)
         if self._tree.crowded:
             self.sweep()

@@ -141,15 +141,13 @@ def as_json(value: Any) -> str:
 def answer_text(outputs: Any, limit: int) -> str | None:
     """The answer in a chain's outputs, cut at `limit` characters; anything but text and messages becomes JSON.
 
-    None if there is none yet: a graph that waits for a human may hold only the user's own message, or its last answer.
+    None if there is none: a graph may hold only the user's own message.
     """
     if outputs is None or issubclass(type(outputs), str):
         said: str | None = outputs and outputs[:limit]
         return said
     if issubclass(type(outputs), dict):
         own = outputs if type(outputs) is dict else dict(dict.items(outputs))
-        if "__interrupt__" in own:  # LangGraph's functional API adds it to what the graph returned before
-            return None
         messages = own.get("messages")
         if issubclass(type(messages), (list, tuple)) and messages:
             said = _last_said(messages, limit, own.get("structured_response"))
