@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from contextlib import nullcontext
 from typing import Any
 
@@ -515,6 +516,33 @@ def test_question_in_place_of_which_a_node_raises_an_error_is_unanswered(
     again = RetryPolicy(retry_on=ValueError, initial_interval=0, jitter=False)
     graph = StateGraph(MessagesState).add_node("trip", book, retry_policy=again).add_edge(START, "trip")
     graph.compile(InMemorySaver()).invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    handler.close()
+
+    assert [status for _, status, _ in questions(log)] == ["interrupted", "unanswered"]
+    assert log.entries[-1]["meta"]["status"] == "completed"
+
+
+def test_question_beside_which_a_subgraph_fails_is_unanswered(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """What the subgraph's other branch raises, and not the question, reaches the graph around it."""
+
+    def fail(state: MessagesState) -> dict[str, Any]:
+        asked.wait()
+        raise ValueError("no train")
+
+    def ask_person(state: MessagesState) -> dict[str, Any]:
+        try:
+            return {"messages": interrupt("hotel?")}
+        finally:
+            asked.set()
+
+    asked = threading.Event()
+    trip = StateGraph(MessagesState).add_node("hotel", ask_person).add_edge(START, "hotel")
+    trip.add_node("train", fail).add_edge(START, "train")
+    safe = trip.compile().with_fallbacks([RunnableLambda(lambda _: {})])
+    graph = StateGraph(MessagesState).add_node("trip", safe).add_edge(START, "trip").compile(InMemorySaver())
+    graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
     handler.close()
 
     assert [status for _, status, _ in questions(log)] == ["interrupted", "unanswered"]

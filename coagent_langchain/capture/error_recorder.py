@@ -122,10 +122,13 @@ class ErrorRecorder:
                 self._recover_once(failed, run, error_id, remedy)
 
     def caught(self, run: Run) -> None:
-        """Drop the questions that code in a graph's step has caught like errors: the graph does not wait for them."""
+        """Drop the questions that code in a graph's step has caught like errors: the graph does not wait for them.
+
+        A graph that returns may wait for what its step has asked; one that fails does not.
+        """
         root = run.root
         for failure in run.failures or ():
-            if failure.asked and not failure.run.is_step and run.is_in_step:
+            if failure.asked and (run.failed_ns or not failure.run.is_step) and run.is_in_step:
                 root.asked = root.asked.difference(failure.asked)
                 if not root.asked:
                     self._recorder.prompt_of(run).session_state.pending.stopped.pop(root.thread, None)
