@@ -199,6 +199,7 @@ INPUTS = '{"source":"English","glossary":"","formal":true,"passage":"The \\u0022
         ("plain", "plain"),
         ('[{"type":"image","base64":{"mime":"image/png","bytes":2006,"sha256":"aa"}}]', "image/png · 2.0 kB"),
         ('[{"type":"image","base64":{"mime":"image/png","bytes":2006,"sha', "image/png · 2.0 kB…"),
+        (f'{{"image":{{"mime":"image/png","bytes":{10**400}}}}}', f"image: mime: image/png, bytes: {10**400}"),
         ('{"page":1,"scan":{"mime":"image","bytes":2006,"sha256":"aa"}}', "page: 1 · scan: image · 2.0 kB"),
         ('{"mime":"image","bytes":"many"}', "mime: image · bytes: many"),
         ('[{"type":"text","text":"What is it?"},{', "What is it?…"),

@@ -20,7 +20,7 @@ def media(value: Any) -> list[str]:
     while stack:
         each = stack.pop()
         kind, octets = mapping(each).get("mime"), mapping(each).get("bytes")
-        if isinstance(kind, str) and type(octets) is int:
+        if isinstance(kind, str) and type(octets) is int and octets.bit_length() < 64:  # a text may say more
             found[kind, octets, text(each.get("sha256"))] = f"{preview(kind, 60)} · {size(octets)}"
         elif address := _address(mapping(each)):
             found[(address,)] = f"{_ELSEWHERE[each['type']]} · {preview(address, 100)}"
