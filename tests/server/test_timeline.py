@@ -111,6 +111,25 @@ def test_what_follows_the_turns_of_a_sub_agent_belongs_to_the_turn_that_called_i
     ]
 
 
+def test_what_follows_the_turns_of_a_subgraph_is_beside_it() -> None:
+    """No turn called it: a row for its first turn would contain all of its turns, and the node after it."""
+    story = Story("s").ask("Where?")
+    agent = story.enter("agent")
+    for answer in ("first", "here"):
+        story.model("Find it", answer, 10, (1, 1), parent=story.enter("model", parent=agent))
+    story.enter("trim")
+
+    assert drawn(timeline(story.entries)) == [
+        "prompt Where? open",
+        "  component agent open",
+        "    component model open",
+        "      model gemma3:4b ok",
+        "    component model open",
+        "      model gemma3:4b ok",
+        "  component trim open",
+    ]
+
+
 def test_each_user_input_opens_a_prompt() -> None:
     """A process that continues a conversation numbers from 1 again: its prompts are separate, after the first end."""
     assert [(prompt.prompt, line) for prompt in timeline(sessions.restarted()).roots for line in lines(prompt)] == [

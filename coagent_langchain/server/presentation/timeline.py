@@ -177,16 +177,18 @@ def _says_how_it_ended(bar: Bar) -> bool:
 def _in_turns(bars: list[Bar]) -> list[Bar]:
     """The bars of each turn below a row for it, if there are several; bars before the first turn get no such row.
 
-    What follows the turns of a sub-agent has the last of their numbers, and belongs to the turn that called it.
+    What follows the turns of a sub-agent has the last of their numbers, and belongs to the turn that called it. A
+    graph's node with turns of its own that no turn called, a subgraph, is not itself a turn.
     """
     groups: list[list[Bar]] = []
     turns: set[int] = set()  # those of the last group
     for bar in bars:
-        if not groups or (bar.turn and bar.turn not in turns):
-            groups.append([])
-            turns = set()
-        groups[-1].append(bar)
-        turns.update(each.turn for each in below([bar]))
+        if groups and (bar.turn in turns or not bar.turn):
+            groups[-1].append(bar)
+            turns.update(each.turn for each in below([bar]))
+        else:
+            groups.append([bar])
+            turns = {bar.turn}
     return [row for group in groups for row in ([_turn(group)] if len(group) > 1 and group[0].turn else group)]
 
 
