@@ -152,7 +152,7 @@ class CoagentClient(EventLog):
         return [str(run) for run in self._list("/runs")[0]]
 
     def summarize(self, newest: int = 0) -> list[RunSummary]:
-        """All sessions with number of entries, first and last timestamp, the earliest first. Raises like `get_runs`.
+        """A summary of each session, the earliest first. Raises like `get_runs`.
 
         Parameters:
             newest: return only this many, those that started last; 0 for all.
