@@ -68,9 +68,7 @@ def in_block(key: str, value: str, block: dict[Any, Any]) -> dict[str, Any] | No
     sure = key == "base64" or key == "b64_json" or named is not None or kind in _MEDIA_TYPES
     if not sure and len(value) < MIN_UNNAMED:
         return None
-    medium = _OWN.get(key) or kind.removeprefix("input_").removesuffix(
-        "_url"
-    )  # e.g. OpenAI's `input_audio`, `image_url`
+    medium = _OWN.get(key) or kind.removeprefix("input_").removesuffix("_url")  # OpenAI: `input_audio`, `image_url`
     return _described(value, 0, named or medium or "application/octet-stream")
 
 
