@@ -412,6 +412,44 @@ def test_stream_that_is_left_at_a_question_may_be_closed_after_the_answer(
     assert log.entries[-1]["meta"]["status"] == "completed"
 
 
+def test_stream_that_is_left_at_a_question_may_be_closed_after_the_next_question(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """A variable may keep the stream: it says nothing of what the run with the answer asks."""
+    builder: Any = StateGraph(MessagesState)
+    for name in ("hotel", "flight"):
+        builder.add_node(name, lambda _, name=name: {"messages": [("ai", interrupt(f"{name}?"))]})
+    graph = builder.add_edge(START, "hotel").add_edge("hotel", "flight").compile(InMemorySaver())
+    left = graph.stream({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    next(chunk for chunk in left if "__interrupt__" in chunk)
+    graph.invoke(Command(resume="Ritz"), in_thread(handler, "t"))
+    left.close()
+    handler.close()
+
+    assert questions(log) == [(0, "interrupted", "hotel?"), (0, "resumed", "Ritz"), (1, "interrupted", "flight?")]
+    assert log.entries[-1]["meta"]["status"] == "interrupted"
+
+
+def test_failed_graph_whose_stream_is_left_at_a_question_has_recovered(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """It has continued from its last checkpoint, and got past the failure."""
+    failures = [ValueError("down")]
+
+    def book(_: Any) -> dict[str, Any]:
+        if failures:
+            raise failures.pop()
+        return {"messages": [("ai", interrupt("hotel?"))]}
+
+    graph = StateGraph(MessagesState).add_node("book", book).add_edge(START, "book").compile(InMemorySaver())
+    with contextlib.suppress(ValueError):
+        graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    next(chunk for chunk in graph.stream(None, in_thread(handler, "t")) if "__interrupt__" in chunk)
+
+    (failed,), (recovered,) = of_type(log, "error"), of_type(log, "recovery")
+    assert recovered["error_info"]["error_id"] == failed["event_id"]
+
+
 def test_run_that_is_cancelled_after_the_answer_to_its_question_is_cancelled(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

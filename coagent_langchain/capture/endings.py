@@ -107,7 +107,9 @@ class Endings(RunCloser):
         # A stream that is left at the graph's question is complete: the graph cannot go further without an answer. From
         # Python 3.13 on, the end of the event loop cancels a stream that was left.
         left = broken is not None and broken.stopped and root.asked and not _was_cut(root)
-        if broken is None or (left and waits):
+        if broken is None or (left and waits and not root.asked.isdisjoint(state.pending.questions)):
+            if left:
+                self._errors.resumed(root)
             state.status = "interrupted" if waits else "completed"
             if root.framework is not None or root.asked:  # else it is no graph: what waits in its thread is another's
                 if not waits:
