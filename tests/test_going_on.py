@@ -248,7 +248,7 @@ def test_what_is_pending_is_taken_over_while_an_earlier_run_still_changes_it(han
 
     def ask(number: int) -> None:
         earlier.tool_calls.request(str(number), prompt, 1, {})
-        earlier.ask(str(number), pending.Question(prompt, "t"))
+        earlier.ask(str(number), pending.Question(prompt, "t", number))
         earlier.stop(number, pending.Stop(prompt, asking=False))
 
     def go_on_asking() -> None:

@@ -587,6 +587,28 @@ def test_question_beside_which_a_subgraph_fails_is_unanswered(
     assert log.entries[-1]["meta"]["status"] == "completed"
 
 
+def test_question_whose_exception_is_caught_gives_its_id_to_the_next_one(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangGraph gives all questions of a node the same id: the answer is for the one that it presents."""
+    safe = RunnableLambda(lambda _: interrupt("hotel?")).with_fallbacks([RunnableLambda(lambda _: None)])
+
+    def book(state: MessagesState) -> dict[str, Any]:
+        safe.invoke("a hotel")
+        return {"messages": [("ai", interrupt("flight?"))]}
+
+    graph = StateGraph(MessagesState).add_node("trip", book).add_edge(START, "trip").compile(InMemorySaver())
+    graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    graph.invoke(Command(resume="09:12"), in_thread(handler, "t"))
+
+    assert questions(log)[:4] == [
+        (0, "interrupted", "hotel?"),
+        (0, "unanswered", None),
+        (0, "interrupted", "flight?"),
+        (0, "resumed", "09:12"),
+    ]
+
+
 def test_question_whose_exception_is_caught_leaves_another_open(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:

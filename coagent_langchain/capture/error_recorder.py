@@ -13,7 +13,7 @@ from coagent_langchain.capture.attempts import (
     remedy_from_above,
 )
 from coagent_langchain.capture.failure import Failure, cause, raised_below_sibling, reported_among, reported_beside
-from coagent_langchain.capture.human_questions import question_entries, waits_for
+from coagent_langchain.capture.human_questions import question_entries
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.routing import routing_entries
@@ -69,11 +69,10 @@ class ErrorRecorder:
             note_failed_node(run)
         # After its event, which a concurrent recovery may refer to. What asks a human or hands over has recovered.
         not_recovered = () if outcome.is_control_flow else below
-        asked = [key for key, _ in interrupts(error)] if outcome is Outcome.INTERRUPTED else ()
+        asked = interrupts(error) if outcome is Outcome.INTERRUPTED else []
         if asked and run.is_step and run.parent is not None and not run.parent.is_in_step:
-            # Again: in the same task, another question, which has the same id, may have been caught since.
-            waits_for(self._recorder, run, asked).session_state.pending.note_next(asked)
-        failure = passed or Failure(reference(error), error_id, run, asked)
+            self._recorder.emit_together(question_entries(self._recorder, run, asked, is_next=True))
+        failure = passed or Failure(reference(error), error_id, run, [key for key, _ in asked])
         own = [] if outcome.stopped or beside is not None else [failure]
         self.pass_on(run, [*not_recovered, *own])
         return outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coagent_langchain.forks import fork_safe_lock
@@ -39,6 +39,7 @@ class Question(NamedTuple):
     Attributes:
         prompt: the one in which a human was asked.
         thread: LangGraph's `thread_id`, or what identifies the task of a graph without the handler.
+        text: the fingerprint of what the human was asked.
         is_breakpoint: whether there is nothing to answer: the graph continues when it is resumed, or the task is run.
         is_answered: whether a human has answered, but the run with the answer failed, so that it may come again.
         is_next: whether the next answer is for it: of several that one node asks, LangGraph asks one after the other.
@@ -46,6 +47,7 @@ class Question(NamedTuple):
 
     prompt: Prompt
     thread: Any
+    text: int
     is_breakpoint: bool = False
     is_answered: bool = False
     is_next: bool = False
@@ -83,13 +85,6 @@ class Pending:
         """Record what a human is asked."""
         with _lock:
             keep_latest(self.questions, interrupt_id, question, MAX_QUESTIONS)
-
-    def note_next(self, interrupt_ids: Iterable[str]) -> None:
-        """Record which questions the next answer is for."""
-        with _lock:
-            for key in interrupt_ids:
-                if question := self.questions.get(key):
-                    self.questions[key] = question._replace(is_next=True)
 
     def asked_in(self, thread: Any) -> dict[str, Question]:
         """The questions still open in a thread, by interrupt id.
