@@ -40,11 +40,16 @@ def _response(description: str, schema: dict[str, Any] | None = None) -> dict[st
 
 
 def _read(summary: str, schema: dict[str, Any], *parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
-    responses = {"200": _response("the requested data", schema), "401": _response("a token is required"),
+    responses = {"200": _response("the requested data", schema), **_REFUSALS,
                  "503": _response("the database is unavailable; see Retry-After"), **more}  # fmt: skip
     return {"get": {"summary": summary, "parameters": list(parameters), "responses": responses}}
 
 
+_REFUSALS = {
+    "401": _response("a token is required"),
+    "403": _response("sent by a page of another origin"),
+    "421": _response("sent to another host name than this machine's; with a token, any is accepted"),
+}
 _ENTRY = {"$ref": "#/components/schemas/LogEntry"}
 _ENTRIES = {"type": "array", "items": _ENTRY}
 _STRING = {"type": "string"}
@@ -96,8 +101,7 @@ _PATHS: dict[str, Any] = {
             "responses": {
                 "200": _response("all stored: durable, readable and found by search"),
                 "400": _response("some or all entries are invalid: errors lists them, the others are stored"),
-                "401": _response("a token is required"),
-                "403": _response("sent by a page of another origin"),
+                **_REFUSALS,
                 "408": _response("no more of the body has arrived for a minute: try again"),
                 "413": _response("too large: send less at a time"),
                 "415": _response("not application/json, or an unknown encoding"),

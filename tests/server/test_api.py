@@ -252,6 +252,17 @@ def test_openapi_names_every_route(running: Running) -> None:
     assert references == {f"#/components/schemas/{name}" for name in schemas}
 
 
+def test_openapi_names_every_refusal(running: Running, closed: Running) -> None:
+    """What access control responds is documented for each request."""
+    refused = [requests.get(f"{server.base_url}/runs", headers=headers, timeout=10) for server, headers in [
+        (closed, {}), (running, {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "empty"}), (running, {"Host": "a"}),
+    ]]  # fmt: skip
+    operations = [each for path in openapi.document()["paths"].values() for each in path.values()]
+
+    assert [answer.status_code for answer in refused] == [401, 403, 421]
+    assert [{"401", "403", "421"} - set(each["responses"]) for each in operations] == [set()] * 4
+
+
 def test_published_client_works_unchanged(running: Running) -> None:
     """Every documented method of `coa-dev-coagent`, written and read back."""
     client = PublishedClient(base_url=running.base_url)
