@@ -111,8 +111,7 @@ class CoagentClient(EventLog):
                 stored += len(batch)
                 continue
             failed.append(result.message)
-            if bad := {error["index"] for error in result.errors}:  # a refusal that names no entry stored none
-                stored += len(batch) - len(bad)
+            stored += len(batch) - _refused(result, len(batch))
         return LogResult(not failed, "; ".join([f"{counted(stored, 'log entry')} stored", *failed[:1]]), tuple(errors))
 
     def _encode(self, entry: Any) -> bytes:
@@ -140,7 +139,7 @@ class CoagentClient(EventLog):
             success = content.get("success") is not False and not errors
             result = LogResult(success, str(content.get("message", "stored" if success else "refused")), errors)
         if not result.success:
-            warn("not stored: %s: %s", counted(count, "log entry"), result.message)
+            warn("not stored: %s: %s", counted(_refused(result, count), "log entry"), result.message)
         return result
 
     def get_runs(self) -> list[str]:
@@ -251,6 +250,11 @@ def _plain(entry: Any) -> Any:
         return entry.to_dict()
     except Exception:  # noqa: BLE001 - it has none, or one that fails: no reason to raise where something is logged
         return snapshot(entry)
+
+
+def _refused(result: LogResult, count: int) -> int:
+    """How many of a request's entries were not stored: those that the result names, or else all of them."""
+    return len({error["index"] for error in result.errors}) or count
 
 
 def _path(what: str, session_id: str) -> str:

@@ -319,13 +319,14 @@ def test_answer_says_what_became_of_the_event(
     assert caplog.messages == ([] if success else [f"not stored: 1 log entry: {message}"])
 
 
-def test_success_that_names_refused_entries_is_none() -> None:
+def test_success_that_names_refused_entries_is_none(caplog: pytest.LogCaptureFixture) -> None:
     """A server may report the result of each entry in a 207; delivery reads it the same way."""
     partly = answering({"errors": [{"index": 1, "message": "no"}]}, 207)
     with FaultyServer(partly) as server, CoagentClient(server.base_url) as client:
         result = client.store_logs([{"session_id": "s"}] * 3)
 
     assert result == LogResult(False, "2 log entries stored; refused", ({"index": 1, "message": "no"},))
+    assert caplog.messages == ["not stored: 1 log entry: refused"]
 
 
 @pytest.mark.parametrize("answer", [Answer(204, b""), Answer(200, b""), Answer(200, b"null")])
