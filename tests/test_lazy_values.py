@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from langchain_core.callbacks import dispatch_custom_event
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
+from langgraph.graph import StateGraph
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
@@ -68,6 +69,21 @@ def test_lazy_value_in_a_chain_is_not_evaluated(
 
     assert types(log) == ["session_start", "user_input", "session_end"]
     assert (log.entries[1]["prompt"], log.entries[2]["output_data"]["response"]) == (said, response)
+
+
+def test_lazy_value_in_the_state_of_a_graph_is_not_evaluated(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Not even in place of messages, which are looked for there."""
+
+    class State(TypedDict):
+        messages: Any
+
+    graph = StateGraph(State).add_node("cook", lambda state: {"messages": Lazy()}).set_entry_point("cook").compile()
+    graph.invoke({"messages": Lazy()}, {"callbacks": [handler]})
+    handler.close()
+
+    assert types(log) == ["session_start", "user_input", "component_enter", "component_exit", "session_end"]
 
 
 def test_lazy_value_in_an_event_or_a_result_is_not_evaluated(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from langchain_core.documents import Document
@@ -34,6 +35,19 @@ def test_retriever_answers_with_how_much_it_found_and_the_first_of_it(
             *[{"page_content": "rice"}] * 49,
         ],
     }
+
+
+def test_documents_may_come_in_a_sequence_without_slices(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """LangChain accepts any: a deque that keeps the newest ones, for example."""
+
+    class Shelf(BaseRetriever):
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> Any:
+            return deque([Document("leek")])
+
+    Shelf().invoke("soup", {"callbacks": [handler]})
+
+    result = {"count": 1, "documents": [{"page_content": "leek"}]}
+    assert of_type(log, "tool_response")[0]["tool_response"]["result"] == result
 
 
 def test_vector_in_a_documents_metadata_is_cut(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

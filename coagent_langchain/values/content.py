@@ -55,6 +55,12 @@ def members_of(value: Any) -> dict[Any, Any]:
     return fields_of(value)
 
 
+def type_in(fields: dict[Any, Any]) -> str:
+    """An object's `type`; "" if it is not a string: comparing an array, for one, raises."""
+    kind = fields.get("type")
+    return kind if isinstance(kind, str) else ""
+
+
 def plain_content(content: Any, calls: list[dict[str, Any]] | None, limit: int = MAX_FIELD) -> Any:
     """A block list as one text if it contains only text, else as plain blocks; without those that repeat `calls`."""
     if not isinstance(content, (list, tuple)):
@@ -138,7 +144,7 @@ def text_of(message: Any) -> str:
     content = fields.get("content")
     if content and isinstance(content, str):
         return content
-    said = joined(content, "" if fields.get("type") in ("ai", "AIMessageChunk") else "\n")
+    said = joined(content, "" if type_in(fields) in ("ai", "AIMessageChunk") else "\n")
     return said or said_beside(as_dict(fields.get("additional_kwargs")))
 
 

@@ -16,6 +16,7 @@ from coagent_langchain.values.content import (
     role_of,
     text_of,
     tool_calls_of,
+    type_in,
 )
 from coagent_langchain.values.messages import message_dict
 from coagent_langchain.values.outcomes import is_command
@@ -63,7 +64,7 @@ def last_call(inputs: Any) -> str | None:
     several = issubclass(type(messages), (list, tuple)) and messages
     last = messages[-1] if several else messages
     fields = members_of(last)
-    call = fields if fields.get("type") == "tool_call" else next(iter(tool_calls_of(last)), {})
+    call = fields if type_in(fields) == "tool_call" else next(iter(tool_calls_of(last)), {})
     call_id = fields.get("tool_call_id") or call.get("id")
     return call_id if isinstance(call_id, str) else None
 
@@ -159,7 +160,7 @@ def answer_text(outputs: Any, limit: int) -> str | None:
     elif is_message_object(outputs):
         return text_of(outputs)[:limit]
     elif issubclass(type(outputs), (list, tuple)) and any(
-        fields_of(each).get("type") == "human" for each in outputs[:_MAX_SHOWN]
+        type_in(fields_of(each)) == "human" for each in outputs[:_MAX_SHOWN]
     ):
         return _last_said(outputs, limit)  # a conversation, not one answer for each of several inputs
     return as_json(outputs)[:limit]

@@ -6,11 +6,12 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from types import NoneType
 from typing import Any
 
 from coagent_langchain.texts import without_secrets
-from coagent_langchain.values.content import fields_of, joined, members_of, plain_content
+from coagent_langchain.values.content import fields_of, joined, members_of, plain_content, type_in
 from coagent_langchain.values.inputs import as_json
 from coagent_langchain.values.outcomes import is_command
 from coagent_langchain.values.snapshot import Walk, snapshot
@@ -55,7 +56,7 @@ def tool_result(output: Any, tool_call_id: str | None = None) -> ToolResult:
 
     Content blocks that hold only text, as MCP tools return, become one text.
     """
-    if fields_of(output).get("type") == "tool":
+    if type_in(fields_of(output)) == "tool":
         return read_tool_message(output)
     if is_command(output):
         return _commanded(output, tool_call_id)
@@ -86,7 +87,7 @@ def failure_text(output: Any) -> str:
 
 
 def _is_for_graph(part: Any) -> bool:
-    return is_command(part) or fields_of(part).get("type") == "tool"
+    return is_command(part) or type_in(fields_of(part)) == "tool"
 
 
 def _of_parts(parts: Sequence[ToolResult], tool_call_id: str | None) -> ToolResult:
@@ -142,7 +143,7 @@ def documents_summary(found: Any) -> JsonObject:
     if not issubclass(type(found), Sequence):
         return {"output": snapshot(found)}
     kept = []
-    for document in found[:_MAX_DOCUMENTS]:
+    for document in islice(found, _MAX_DOCUMENTS):
         fields = fields_of(document)
         item = {"page_content": snapshot(fields.get("page_content", document), _MAX_PAGE)}
         for name in ("id", "metadata"):

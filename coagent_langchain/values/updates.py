@@ -61,10 +61,10 @@ def messages_in(update: Any) -> list[Any]:
 
 
 def _listed(given: Any) -> list[Any]:
-    if isinstance(given, list):
-        return given
-    given = _written(given)
-    return given if isinstance(given, list) else [given]
+    if not issubclass(type(given), list):
+        given = _written(given)
+    found: list[Any] = given if issubclass(type(given), list) else [given]
+    return found
 
 
 def _is_conversation(value: Any) -> bool:
@@ -75,7 +75,7 @@ def _is_conversation(value: Any) -> bool:
 
 def _written(value: Any) -> Any:
     """What LangGraph's `Overwrite`, or the dict for it, puts in place of a value; anything else as it is."""
-    if isinstance(value, dict):
+    if issubclass(type(value), dict):
         return dict.get(value, "__overwrite__", value)
     known = getattr(sys.modules.get("langgraph.types"), "Overwrite", None)  # new in LangGraph 1.0.2
     return value.value if isinstance(known, type) and issubclass(type(value), known) else value

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import json
 import threading
+from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict
 
+import numpy
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import wrap_tool_call
@@ -51,6 +54,27 @@ def test_answer_in_content_blocks_reads_as_its_text(
     told = of_type(log, "tool_response")[0]["tool_response"]
 
     assert (told["result"], told.get("error_message")) == ({"output": output, "artifact": {"rows": [3, 4]}}, message)
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one", "list"])
+def test_object_whose_type_is_an_array_is_a_result(
+    several: bool, log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Comparing an array with the type of a message raises; the call must have its response nevertheless."""
+
+    def simulate(steps: int) -> Any:
+        """Simulate particles."""
+        particles = SimpleNamespace(type=numpy.array([1, 2]))
+        return [particles] if several else particles
+
+    tool(simulate).invoke({"steps": 1}, {"callbacks": [handler]})
+    RunnableLambda(simulate).invoke(1, {"callbacks": [handler]})
+    handler.close()
+
+    particles = {"__type__": "types.SimpleNamespace", "type": "<numpy.ndarray int64 2>"}
+    output = [particles] if several else particles
+    assert of_type(log, "tool_response")[0]["tool_response"]["result"] == {"output": output}
+    assert json.loads(of_type(log, "session_end")[-1]["output_data"]["response"]) == output
 
 
 def test_artifact_is_summarized(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
