@@ -152,3 +152,18 @@ def test_table_begins_where_its_words_do(page: Page, post: Post) -> None:
         return [own.left === all.left, own.right === all.right]; })""")
 
     assert sides == [[False, True], [True, False]]
+
+
+def test_code_in_right_to_left_text_is_left_to_right(page: Page, post: Post) -> None:
+    """`code()` is not shown as `()code`, nor is a block of it aligned right."""
+    story = Story("s").ask("كيف؟")
+    story.model("كيف؟", "استخدم `code()` هنا.\n\n- عنصر\n\n  ```\n  f(1)\n  ```", 5, (1, 1))
+    post(story.entries)
+    page.goto("/sessions/s?tab=conversation")
+    page.locator(".prose pre").wait_for()
+    styles = page.locator(".prose :is(code, pre)").evaluate_all("""all => all.map((each) => {
+        const { direction, unicodeBidi, textAlign } = getComputedStyle(each);
+        return `${direction} ${unicodeBidi} ${textAlign}`;
+    })""")
+
+    assert styles == ["ltr isolate left"] * 2
