@@ -54,6 +54,43 @@ def test_failed_row_tells_its_reason_on_a_phone(page: Page, post: Post) -> None:
     assert min(notes[:2]) > 50
 
 
+def test_deep_rows_have_room_for_their_names(page: Page, post: Post) -> None:
+    """On a phone: they are indented by at most half, and no name reaches below the bars."""
+    story = Story("deep").ask("Where to go?")
+    runs = [""]
+    for _ in range(15):
+        runs.append(story.enter("supervisor", runs[-1]))
+    story.model("Go", "Done.", 5, (1, 1), parent=runs[-1], model="gemma3:4b-it-qat")
+    post(story.end("Done."))
+    page.set_viewport_size({"width": 390, "height": 844})
+    visit(page, "/sessions/deep")
+    names = page.locator("#tree .row:not(.k-end) b").evaluate_all("""all => all.map((name) => {
+        const lane = name.closest(".row").querySelector(".lane");
+        return [name.clientWidth >= 40, name.getBoundingClientRect().right <= lane.getBoundingClientRect().left];
+    })""")
+
+    assert names == [[True, True]] * 17
+
+
+def test_note_without_room_is_hidden(page: Page, post: Post) -> None:
+    """On a phone: a part of its first letter says nothing. A short one is whole."""
+    story = Story("s").ask("Where?")
+    for number, (name, result) in enumerate(
+        [("find_all_of_them_now", "here, or there"), ("find", "here, elsewhere or nowhere"), ("find", "x")]
+    ):
+        story.tool(name, {}, result, 5, f"c{number}")
+    post(story.end("Here."))
+    page.set_viewport_size({"width": 390, "height": 844})
+    visit(page, "/sessions/s")
+    rows = page.locator("#tree .row.k-tool").evaluate_all("""all => all.map((row) => {
+        const note = row.querySelector("i"), { top } = row.getBoundingClientRect();
+        return note.getBoundingClientRect().top > top + 20 ? "hidden" : note.scrollWidth <= note.clientWidth ? "whole"
+            : note.clientWidth >= 40 ? "cut" : "too short";
+    })""")
+
+    assert rows == ["hidden", "cut", "whole"]
+
+
 @pytest.mark.parametrize("width", [390, 1280, 1500])
 def test_times_are_shown_whole(page: Page, post: Post, width: int) -> None:
     """The longest too, on a phone and beside the details: `47 h …` says less than half."""

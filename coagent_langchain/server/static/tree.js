@@ -165,7 +165,7 @@ export class Tree {
     element.ariaPosInSet = this.position[index];
     element.ariaSelected = index === this.at;
     element.ariaExpanded = row[SIZE] ? !this.folded.has(index) : null;
-    what.style.paddingLeft = `${Math.min(row[LEVEL] - 1, 14) * 14}px`;
+    what.style.paddingLeft = `min(${14 * (row[LEVEL] - 1)}px, 45%)`;
     icon.firstElementChild.setAttribute("href", `#i-${framing.has(kind) ? kind : icons.get(row[STATUS]) ?? kind}`);
     write(label, row[LABEL]);
     const elapsed = this.elapsed(row), took = row[TIME] ?? elapsed;
