@@ -182,6 +182,23 @@ def test_ticks_of_the_axis_are_short(page: Page, post: Post, minutes: int, ticks
     expect(page.locator("#axis text")).to_have_text(ticks)
 
 
+def test_ticks_of_the_axis_do_not_touch(page: Page, post: Post) -> None:
+    """`1 min 30 s`, the widest text, ends before the next line, in the window where ticks are closest."""
+    story = Story("s").ask("Wait")
+    story.model("Wait", "Done.", 229_000, (1, 1))
+    post(story.end("Done."))
+    page.set_viewport_size({"width": 1440, "height": 800})
+    visit(page, "/sessions/s")
+    ends, lines = (
+        page.locator(f"#axis {part}").evaluate_all(
+            f"all => all.map((each) => {{ const {{ left, right }} = each.getBoundingClientRect(); return {side}; }})"
+        )
+        for part, side in (("text", "right"), ("line", "left"))
+    )
+
+    assert min(line - end for end, line in zip(ends, lines[1:], strict=False)) >= 2
+
+
 @pytest.mark.parametrize(("width", "ms", "ticks"), [(768, 34_500, ["0", "15 s"]), (390, 60_010, ["0", "30 s"])])
 def test_narrow_axis_tells_more_than_its_beginning(
     page: Page, post: Post, width: int, ms: int, ticks: list[str]

@@ -21,7 +21,7 @@ export class Axis {
   }
 
   draw() {
-    const width = this.svg.clientWidth, all = ticks(this.span, Math.max(2.5, width / 62));
+    const width = this.svg.clientWidth, all = ticks(this.span, Math.max(2.5, width / 66));
     this.svg.replaceChildren(...all.flatMap((ms) => {
       const part = ms / this.span;
       return part * width > width - 24 && ms ? [] : this.tick(`${100 * part}%`, ms + this.from);
