@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
@@ -483,6 +484,22 @@ def test_phone_shows_tags_side_by_side(page: Page, post: Post) -> None:
     visit(page, "/sessions/s")
 
     assert len({(tag.bounding_box() or {})["y"] for tag in page.locator("#head .tag").all()}) == 1
+
+
+@pytest.mark.parametrize("path", ["/sessions/s", "/compare?s=s&s=s"])
+def test_many_tags_wrap(page: Page, post: Post, path: str) -> None:
+    """Twelve long ones are whole and inside the page, with space between the lines."""
+    tags = [f"experiment:prompt-{number:02}-longer-context" for number in range(12)]
+    post(Story("s").ask("Soup?", {"context": {"tags": tags}}).entries)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(path)
+    shown = page.locator("#head .tag, .versus td:nth-child(2) .tag")
+    places = [tag.bounding_box() or {} for tag in shown.all()]
+    lines = sorted({place["y"] for place in places})
+
+    assert shown.evaluate_all("all => all.filter((each) => each.scrollWidth > each.clientWidth).length") == 0
+    assert max(place["x"] + place["width"] for place in places) <= 1440
+    assert min(below - above for above, below in pairwise(lines)) >= places[0]["height"] + 4
 
 
 @pytest.mark.parametrize("place", ["tab=conversation", "event={}"])
