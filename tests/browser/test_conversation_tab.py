@@ -133,3 +133,15 @@ def test_error_that_was_recovered_has_its_icon_in_the_colour_of_the_word(page: P
     colours = [each.evaluate("each => getComputedStyle(each).color") for each in (icon, word)]
 
     assert colours[0] == colours[1]
+
+
+def test_question_to_a_human_has_its_icon_beside_its_title(page: Page, post: Post) -> None:
+    """In the middle of the line, as an error's is."""
+    story = Story("s").ask("Delete it")
+    story.log("human_oversight", run=story.root, input_data={"interrupt_id": "i", "value": "Delete it?"},
+              meta={"status": "interrupted"})  # fmt: skip
+    post(story.entries)
+    visit(page, "/sessions/s?tab=conversation")
+    icon, title = (page.locator(f"#conversation .human .who {part}").bounding_box() or {} for part in (".i", "h3"))
+
+    assert abs(icon["y"] + icon["height"] / 2 - title["y"] - title["height"] / 2) <= 1
