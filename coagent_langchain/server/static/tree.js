@@ -154,7 +154,7 @@ export class Tree {
 
   fill(element, place) {
     const index = this.shown[place], row = this.rows[index], kind = row[KIND];
-    const [what, lane, time, tokens, price] = element.children, [, icon, label, state, lead, note] = what.children;
+    const [what, lane, time, tokens, price] = element.children, [, icon, label, state, lead, rest] = what.children, note = rest.firstElementChild;
     element.id = `row-${index}`;
     element.dataset.index = index;
     element.className = `row k-${kind} x-${row[STATUS].replace(/\W/g, "")}`;
