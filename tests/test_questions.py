@@ -625,6 +625,20 @@ def test_question_whose_exception_is_caught_leaves_another_open(
     assert told == [(places["hotel?"], "unanswered"), (places["flight?"], "resumed")]
 
 
+def test_question_of_a_graph_with_a_thread_of_its_own_waits_although_the_node_that_called_it_returns(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """LangGraph raises no exception out of that graph: nobody has caught the question."""
+    hotel = asking_graph("hotel")
+    trip = RunnableLambda(lambda state: hotel.invoke(state, {"configurable": {"thread_id": "hotel"}}) and {})
+    graph = StateGraph(MessagesState).add_node("trip", trip).add_edge(START, "trip").compile(InMemorySaver())
+    graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    handler.close()
+
+    assert questions(log) == [(0, "interrupted", "hotel?")]
+    assert log.entries[-1]["meta"]["status"] == "interrupted"
+
+
 def test_question_that_a_node_raises_waits_although_another_of_the_node_was_caught() -> None:
     """To LangGraph all questions of one task have the same id, and with `tracing()` it tells nothing of them itself."""
     hotel, flight = (RunnableLambda(lambda _, name=name: interrupt(name)) for name in ("hotel?", "flight?"))
