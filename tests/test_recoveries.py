@@ -126,6 +126,30 @@ def test_node_that_goes_on_after_a_failure_to_a_question_or_another_graph_has_re
     assert len(errors) == 1
 
 
+def test_graph_in_a_chain_that_continues_after_a_failed_tool_has_recovered_once(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The model gets the tool's result in the run that continues: nothing but this run has made up for the failure."""
+    failures = [ValueError("down")]
+
+    def search(query: str) -> str:
+        """Search."""
+        if failures:
+            raise failures.pop()
+        return "found"
+
+    model = chat(calls(("search", {"query": "trains"}, "c1")), "done")
+    chain = RunnableLambda(lambda given: given) | create_agent(model, [search], checkpointer=InMemorySaver())
+    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t"}, "metadata": {"thread_id": "t"}}
+    with contextlib.suppress(ValueError):
+        chain.invoke({"messages": [("user", "go")]}, config)
+    chain.invoke(None, config)
+
+    (failed,) = of_type(log, "error")
+    recoveries = [e["error_info"] for e in of_type(log, "recovery")]
+    assert [(each["error_id"], each["recovery_strategy"]) for each in recoveries] == [(failed["event_id"], "retry")]
+
+
 def test_model_that_a_middleware_calls_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """The call that succeeds is another attempt, and a retry has recovered from the errors before it."""
     model = chat(ValueError("1"), ValueError("2"), "ok")

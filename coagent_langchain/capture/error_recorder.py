@@ -141,7 +141,11 @@ class ErrorRecorder:
             self._recorder.emit(self._recovery(root, error_id, Remedy("retry", action)))
 
     def answered(self, model: Run, error_ids: Sequence[str]) -> None:
-        """Log the recovery from the errors of a tool whose call has an answer nevertheless, which the model gets."""
+        """Log the recovery from the errors of a tool whose call has an answer nevertheless, which the model gets.
+
+        A root that repeats or continues the run of that tool logs its recovery itself, when it ends.
+        """
+        error_ids = [each for each in error_ids if each not in model.root.unresolved]
         self._recorder.prompt_of(model).run_recovered(error_ids)
         for error_id in error_ids:
             remedy = Remedy("handled", "the application answered the tool call")
