@@ -23,8 +23,13 @@ _MAX_PAGE = 2_000  # characters of one document that the event keeps
 _MAX_METADATA = 100  # entries of one document's metadata, which may hold its vector
 _MAX_ARTIFACT = 1_000  # entries of an artifact
 _MAX_LITERAL = 100_000  # characters of an argument text that is read as a Python literal
-# A dict of arguments as `repr` writes it. For other texts, Python's parser may issue warnings to the application.
-_DICT = re.compile(r"""\{(?:['"](?:[^\\]|\\[\\'"nrtxuU])*)?\}""")
+# A dict of arguments as `repr` writes it. For other texts, Python's parser may issue warnings to the application: about
+# an invalid escape in a string, or a letter directly after a number. No part is tried again, so that it is linear.
+_DICT = re.compile(
+    r"""\{(?:'(?:[^'\\]|\\[\\'"nrtxuU])*+' | "(?:[^"\\]|\\[\\'"nrtxuU])*+"
+        | \d++(?:\.\d++)?(?:e[+-]?\d++)?j?(?!\w) | None | True | False | set\(\) | [^\w'"\\])*+""",
+    re.VERBOSE,
+)
 
 
 @dataclass(slots=True)

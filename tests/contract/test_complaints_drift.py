@@ -170,7 +170,9 @@ def test_tool_call_id_of_the_message_where_the_start_had_none(
     assert of_type(log, "tool_response")[0]["meta"]["tool_call_id"] == "c1"
 
 
-@pytest.mark.parametrize("given", [r"{'pattern': '\d+'}", "{width: 5in}", r"{'code': '\xZZ'}", "{'a', 'b'}"])
+@pytest.mark.parametrize("given", [
+    r"{'pattern': '\d+'}", "{width: 5in}", "{'width': 5in}", r"{'code': '\xZZ'}", "{'a', 'b'}",
+])  # fmt: skip
 def test_reading_a_tools_text_warns_nobody(given: str, log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """41 langchain-ai/langchain#34168: an invalid escape or number must not make Python's parser warn on stderr."""
     with warnings.catch_warnings(record=True) as said:
