@@ -486,6 +486,19 @@ def test_phone_shows_tags_side_by_side(page: Page, post: Post) -> None:
     assert len({(tag.bounding_box() or {})["y"] for tag in page.locator("#head .tag").all()}) == 1
 
 
+def test_room_for_the_figures_is_kept_until_they_come(page: Page, post: Post) -> None:
+    """A session without calls has none: its tabs would move up when it is loaded."""
+    ids = ["nothing", "model", "tool"]
+    stories = [Story(name).ask("Soup?") for name in ids]
+    stories[1].call("Soup?")
+    stories[2].tool_call("cook", {}, "c1")
+    for story in stories:
+        post(story.entries)
+    kept = ["chart-empty" in page.request.get(f"/sessions/{name}").text() for name in ids]
+
+    assert kept == [False, True, True]
+
+
 @pytest.mark.parametrize("path", ["/sessions/s", "/compare?s=s&s=s"])
 def test_many_tags_wrap(page: Page, post: Post, path: str) -> None:
     """Twelve long ones are whole and inside the page, with space between the lines."""
