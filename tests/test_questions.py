@@ -450,6 +450,31 @@ def test_failed_graph_whose_stream_is_left_at_a_question_has_recovered(
     assert recovered["error_info"]["error_id"] == failed["event_id"]
 
 
+def test_stream_that_is_left_at_a_question_while_another_node_runs_is_cancelled(
+    log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The graph could have gone further without an answer."""
+
+    async def search(_: MessagesState) -> None:
+        await asyncio.Event().wait()
+
+    builder = StateGraph(MessagesState).add_node("book", lambda _: interrupt("Book it?")).add_node("search", search)
+    graph = builder.add_edge(START, "book").add_edge(START, "search").compile(checkpointer=InMemorySaver())
+
+    async def read() -> None:
+        stream: Any = graph.astream({"messages": [("user", "go")]}, in_thread(handler, "t"))
+        async for chunk in stream:
+            if "__interrupt__" in chunk:
+                break
+        await stream.aclose()
+
+    asyncio.run(read())
+    handler.close()
+
+    assert questions(log) == [(0, "interrupted", "Book it?")]
+    assert log.entries[-1]["meta"]["status"] == "cancelled"
+
+
 def test_run_that_is_cancelled_after_the_answer_to_its_question_is_cancelled(
     log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
