@@ -67,7 +67,8 @@ def test_head_says_that_a_session_has_more_tags(running: Running) -> None:
     """It shows twelve, and all of them on hover."""
     tags = [f"tag{number}" for number in range(15)]
     log(running, Story("s").ask("x", {"context": {"tags": tags}}).entries)
-    title, shown = re.findall(r'<dt>Tags</dt><dd><span class="tags" title="(.*?)">(.*?)</dd>', get(running, "/view/head/=s").text)[0]
+    head = get(running, "/view/head/=s").text
+    title, shown = re.findall(r'<dt>Tags</dt><dd><span class="tags" title="(.*?)">(.*?)</dd>', head)[0]
 
     assert title == ", ".join(sorted(tags))
     assert re.findall(">([^<]+)<", shown) == [*sorted(tags)[:12], "+3"]
