@@ -545,7 +545,7 @@ def answer_errors(request: Any, handler: Any) -> Any:
         return ToolMessage("failed", tool_call_id=request.tool_call["id"])
 
 
-@pytest.mark.parametrize("way", ["middleware", "fallback"])
+@pytest.mark.parametrize("way", ["middleware", "fallback", "in a chain"])
 def test_question_whose_exception_is_caught_is_unanswered(
     way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
@@ -556,7 +556,8 @@ def test_question_whose_exception_is_caught_is_unanswered(
     else:
         safe = asking_graph("hotel").with_fallbacks([RunnableLambda(lambda _: {})])
         graph = StateGraph(MessagesState).add_node("trip", safe).add_edge(START, "trip").compile(InMemorySaver())
-    graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+    app: Any = RunnableLambda(lambda given: given) | graph if way == "in a chain" else graph
+    app.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
     handler.close()
 
     assert [status for _, status, _ in questions(log)] == ["interrupted", "unanswered"]

@@ -111,7 +111,7 @@ class Endings(RunCloser):
             if left:
                 self._errors.resumed(root)
             state.status = "interrupted" if waits else "completed"
-            if root.framework is not None or root.asked:  # else it is no graph: what waits in its thread is another's
+            if root.framework is not None or root.has_asked:  # else what waits in its thread is a graph's
                 if not waits:
                     state.pending.stopped.pop(root.thread, None)
                 log_unanswered(self._recorder, root, root.asked if waits else ())

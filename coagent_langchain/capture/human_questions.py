@@ -32,7 +32,7 @@ def question_entries(
     pending = prompt.session_state.pending
     if root.thread is None:  # a chain around the graph; what is called inside the graph has its thread
         root.thread = ambient.thread_id(ambient.configurable(ambient.config_around()))
-    root.asked = root.asked.union(interrupt_id for interrupt_id, _ in questions)
+    root.asked, root.has_asked = root.asked.union(interrupt_id for interrupt_id, _ in questions), True
     pending.stop(root.thread, Stop(prompt, asking=True))
     if root.tool_calls is not None:
         pending.tool_calls.keep(root.tool_calls)

@@ -39,6 +39,7 @@ class Root(Run):
         joined: its prompt, also while its `session_start` and `user_input` are being logged; `prompt` is set later, so
             that nothing else of it is logged before them.
         asked: the ids of the questions at which its graph stopped.
+        has_asked: whether there was any, even if the graph goes on without an answer.
         answered: the questions that it has answers to, by id: if it fails, they may have to be answered again.
         request: in a prompt of several roots, its kind, its name and the fingerprint of the user's text: a later run
             there with the same request repeats it.
@@ -61,6 +62,7 @@ class Root(Run):
     joined: Prompt | None = None
     input_messages: frozenset[int | None] = frozenset()
     asked: frozenset[str] = frozenset()
+    has_asked = False
     answered: Mapping[str, Question] = NOTHING
     request: tuple[str, str, int] | None = None
     stopped: str | None = None
