@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -166,6 +168,32 @@ def test_without_the_extra_there_is_no_cost() -> None:
     """
 
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
+
+
+def test_prices_that_cannot_be_loaded_are_reported_once(tmp_path: Path) -> None:
+    """The application does not notice: a handler is created, and its responses have no cost."""
+    (tmp_path / "genai_prices").mkdir()
+    (tmp_path / "genai_prices" / "__init__.py").touch()
+    (tmp_path / "genai_prices" / "data_snapshot.py").write_text("def get_snapshot():\n    raise TypeError('pydantic')")
+    program = """
+        import logging, sys
+        logging.basicConfig(format="%(message)s", stream=sys.stdout)
+        from coagent_langchain import CoagentCallbackHandler
+        from coagent_langchain.testing import MemoryDelivery
+        from coagent_langchain.values.cost import cost
+        from coagent_langchain.values.tokens import Usage
+        handlers = [CoagentCallbackHandler(delivery=MemoryDelivery()) for _ in range(2)]
+        print(cost("openai", "gpt-4o", Usage(1, 1)))
+    """
+
+    started = [sys.executable, "-c", textwrap.dedent(program)]
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(started, check=True, capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "PYTHONPATH": path})  # fmt: skip
+
+    first, *_, last = done.stdout.splitlines()
+    assert (first, last) == ("the prices cannot be loaded; no cost is logged", "None")
+    assert (done.stdout.count("TypeError: pydantic"), done.stderr) == (1, "")
 
 
 def test_model_of_the_users_own_class_is_named_and_priced_by_its_answer(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from coagent_langchain.errors import guard
 from coagent_langchain.values.content import as_dict
 from coagent_langchain.values.tokens import Usage, count
 
@@ -52,18 +53,22 @@ _cache = _PriceCache()  # replaced when the prices change or it is full
 
 @functools.cache  # a failed import takes as long as a whole hook
 def _prices() -> Callable[[], DataSnapshot] | None:
-    """The function that returns the current prices; None if `genai-prices` is not installed."""
+    """Load the prices, and return the function that returns the current ones; None if `genai-prices` does not work."""
     try:
         from genai_prices.data_snapshot import get_snapshot
-    except ImportError:
+
+        get_snapshot()
+    except ImportError:  # not installed
+        return None
+    except Exception as error:  # noqa: BLE001 - beside packages that it does not fit, it may raise anything
+        guard.contain("genai-prices", error, "the prices cannot be loaded; no cost is logged")
         return None
     return get_snapshot
 
 
 def prepare() -> None:
     """Load the prices, which takes about 0.2 s: call it during set-up, so that no hook has to."""
-    if (prices := _prices()) is not None:
-        prices()
+    _prices()
 
 
 def cost(provider: str | None, model: str | None, usage: Usage | None) -> float | None:
