@@ -36,6 +36,15 @@ def without_nodes(log: MemoryDelivery) -> list[tuple[str, int, int]]:
     return [at for at in log.sequence if not at[0].startswith("component_")]
 
 
+def questions(log: MemoryDelivery) -> list[tuple[int, str, Any]]:
+    """Each question or answer as its question's place by first mention, its status and its value."""
+    names: dict[str, int] = {}
+    return [
+        (names.setdefault(e["meta"]["interrupt_id"], len(names)), e["meta"]["status"], e["input_data"].get("value"))
+        for e in of_type(log, "human_oversight")
+    ]
+
+
 def tool_answers(log: MemoryDelivery) -> list[tuple[Any, ...]]:
     """The tool responses: turn, id, name, success and outcome."""
     return [

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import threading
 from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import HumanInTheLoopMiddleware, wrap_tool_call
+from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.errors import GraphInterrupt
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command, RetryPolicy, interrupt
+from langgraph.types import Command, interrupt
 
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.sessions import pending
 from coagent_langchain.testing import MemoryDelivery, capture_events
 from tests.fakes import calls, chat
-from tests.reading import of_type, without_nodes
-from tests.tools import add, ask, asking_agent, in_thread
-
-
-def questions(log: MemoryDelivery) -> list[tuple[int, str, Any]]:
-    """Each question or answer as its question's place by first mention, its status and its value."""
-    names: dict[str, int] = {}
-    return [
-        (names.setdefault(e["meta"]["interrupt_id"], len(names)), e["meta"]["status"], e["input_data"].get("value"))
-        for e in of_type(log, "human_oversight")
-    ]
-
-
-def asking_graph(*names: str, **compiled: Any) -> Any:
-    """A graph with parallel nodes, each of which asks a person."""
-    graph: Any = StateGraph(MessagesState)
-    for name in names:
-        graph.add_node(name, lambda _, name=name: {"messages": [("ai", str(interrupt(f"{name}?")))]})
-        graph.add_edge(START, name)
-    return graph.compile(checkpointer=InMemorySaver(), **compiled)
+from tests.reading import of_type, questions, without_nodes
+from tests.tools import add, ask, asking_agent, asking_graph, in_thread
 
 
 def test_run_without_input_is_no_answer(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -357,151 +336,6 @@ def test_resume_inside_an_explicit_prompt(log: MemoryDelivery, handler: CoagentC
     assert oversight == [("interrupted", 1, 1), ("resumed", 1, 1)]
 
 
-@pytest.mark.parametrize("way", ["stream", "astream", "cancelled", "in a chain"])
-def test_stream_that_is_left_at_a_question_waits_for_the_answer(
-    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """A reader that stops at the question has not cancelled the run."""
-    graph = StateGraph(MessagesState).add_node("book", lambda state: {"messages": [("ai", interrupt("Book it?"))]})
-    app = graph.add_edge(START, "book").compile(checkpointer=InMemorySaver())
-    chain: Any = RunnableLambda(lambda text: {"messages": [("user", text)]}) | app if way == "in a chain" else app
-    asked = "go" if way == "in a chain" else {"messages": [("user", "go")]}
-
-    async def read() -> None:
-        stream = chain.astream(asked, in_thread(handler, "t"))
-        async for chunk in stream:
-            if "__interrupt__" in chunk:
-                break
-        if way == "cancelled":  # as the end of the event loop does from Python 3.13 on
-            with contextlib.suppress(asyncio.CancelledError):
-                await stream.athrow(asyncio.CancelledError())
-
-    if way in ("astream", "cancelled"):
-        asyncio.run(read())
-    else:
-        next(chunk for chunk in chain.stream(asked, in_thread(handler, "t")) if "__interrupt__" in chunk)
-    handler.close()
-
-    statuses = [e["meta"]["status"] for e in log.entries if e["event_type"] in ("human_oversight", "session_end")]
-    assert statuses == ["interrupted", "interrupted"]
-
-
-def test_stream_that_is_left_at_a_question_may_be_closed_after_the_answer(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """An event loop closes a stream that was left when it gets to run: nothing of the run is stopped by that."""
-    graph = asking_graph("hotel")
-
-    async def converse() -> None:
-        async for chunk in graph.astream({"messages": [("user", "go")]}, in_thread(handler, "t")):
-            if "__interrupt__" in chunk:
-                break
-        async for _ in graph.astream(Command(resume="yes"), in_thread(handler, "t")):
-            pass
-
-    asyncio.run(converse())
-    handler.close()
-
-    assert [kind for kind, _, _ in without_nodes(log)] == [
-        "session_start",
-        "user_input",
-        "human_oversight",
-        "human_oversight",
-        "session_end",
-    ]
-    assert log.entries[-1]["meta"]["status"] == "completed"
-
-
-def test_stream_that_is_left_at_a_question_may_be_closed_after_the_next_question(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """A variable may keep the stream: it says nothing of what the run with the answer asks."""
-    builder: Any = StateGraph(MessagesState)
-    for name in ("hotel", "flight"):
-        builder.add_node(name, lambda _, name=name: {"messages": [("ai", interrupt(f"{name}?"))]})
-    graph = builder.add_edge(START, "hotel").add_edge("hotel", "flight").compile(InMemorySaver())
-    left = graph.stream({"messages": [("user", "go")]}, in_thread(handler, "t"))
-    next(chunk for chunk in left if "__interrupt__" in chunk)
-    graph.invoke(Command(resume="Ritz"), in_thread(handler, "t"))
-    left.close()
-    handler.close()
-
-    assert questions(log) == [(0, "interrupted", "hotel?"), (0, "resumed", "Ritz"), (1, "interrupted", "flight?")]
-    assert log.entries[-1]["meta"]["status"] == "interrupted"
-
-
-def test_failed_graph_whose_stream_is_left_at_a_question_has_recovered(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """It has continued from its last checkpoint, and got past the failure."""
-    failures = [ValueError("down")]
-
-    def book(_: Any) -> dict[str, Any]:
-        if failures:
-            raise failures.pop()
-        return {"messages": [("ai", interrupt("hotel?"))]}
-
-    graph = StateGraph(MessagesState).add_node("book", book).add_edge(START, "book").compile(InMemorySaver())
-    with contextlib.suppress(ValueError):
-        graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
-    next(chunk for chunk in graph.stream(None, in_thread(handler, "t")) if "__interrupt__" in chunk)
-
-    (failed,), (recovered,) = of_type(log, "error"), of_type(log, "recovery")
-    assert recovered["error_info"]["error_id"] == failed["event_id"]
-
-
-def test_stream_that_is_left_at_a_question_while_another_node_runs_is_cancelled(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """The graph could have gone further without an answer."""
-
-    async def search(_: MessagesState) -> None:
-        await asyncio.Event().wait()
-
-    builder = StateGraph(MessagesState).add_node("book", lambda _: interrupt("Book it?")).add_node("search", search)
-    graph = builder.add_edge(START, "book").add_edge(START, "search").compile(checkpointer=InMemorySaver())
-
-    async def read() -> None:
-        stream: Any = graph.astream({"messages": [("user", "go")]}, in_thread(handler, "t"))
-        async for chunk in stream:
-            if "__interrupt__" in chunk:
-                break
-        await stream.aclose()
-
-    asyncio.run(read())
-    handler.close()
-
-    assert questions(log) == [(0, "interrupted", "Book it?")]
-    assert log.entries[-1]["meta"]["status"] == "cancelled"
-
-
-def test_run_that_is_cancelled_after_the_answer_to_its_question_is_cancelled(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """It waited for nothing any more."""
-    graph, answered = asking_graph("hotel"), asyncio.Event()
-
-    async def converse(text: str) -> None:
-        config = {"configurable": {"thread_id": "t"}}
-        await graph.ainvoke({"messages": [("user", text)]}, config)
-        await graph.ainvoke(Command(resume="yes"), config)
-        answered.set()
-        await asyncio.Event().wait()
-
-    async def cancel() -> None:
-        task = asyncio.create_task(RunnableLambda(converse).ainvoke("go", in_thread(handler, "t")))
-        await answered.wait()
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    asyncio.run(cancel())
-    handler.close()
-
-    assert [e["meta"]["outcome"] for e in of_type(log, "info")] == ["cancelled"]
-    assert log.entries[-1]["meta"]["status"] == "cancelled"
-
-
 def test_call_that_a_person_rejects_is_a_failed_call(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """The middleware answers instead of the tool, in another run than the one that asked for the call."""
     model = chat(calls(("add", {"a": 1, "b": 2}, "c1"), ("add", {"a": 3, "b": 4}, "c2")), "done")
@@ -534,156 +368,6 @@ def test_answer_is_for_the_question_that_its_node_has_raised(
     told = [(at, status, value) for at, status, value in questions(log) if status != "interrupted"]
     assert len(asked) == 2
     assert told == [(asked["hotel?"], "resumed", "Ritz"), (asked["flight?"], "resumed", "09:12")]
-
-
-@wrap_tool_call
-def answer_errors(request: Any, handler: Any) -> Any:
-    """Give the model an answer in place of an exception: LangGraph's interrupts are exceptions, too."""
-    try:
-        return handler(request)
-    except Exception:  # noqa: BLE001 - as people write it
-        return ToolMessage("failed", tool_call_id=request.tool_call["id"])
-
-
-@pytest.mark.parametrize("way", ["middleware", "fallback", "in a chain"])
-def test_question_whose_exception_is_caught_is_unanswered(
-    way: str, log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """The graph goes on without an answer: it waits for nothing."""
-    if way == "middleware":
-        model = chat(calls(("ask", {"question": "ok?"}, "c1")), "done")
-        graph: Any = create_agent(model, [ask], middleware=[answer_errors], checkpointer=InMemorySaver())
-    else:
-        safe = asking_graph("hotel").with_fallbacks([RunnableLambda(lambda _: {})])
-        graph = StateGraph(MessagesState).add_node("trip", safe).add_edge(START, "trip").compile(InMemorySaver())
-    app: Any = RunnableLambda(lambda given: given) | graph if way == "in a chain" else graph
-    app.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
-    handler.close()
-
-    assert [status for _, status, _ in questions(log)] == ["interrupted", "unanswered"]
-    assert log.entries[-1]["meta"]["status"] == "completed"
-
-
-def test_question_in_place_of_which_a_node_raises_an_error_is_unanswered(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """The node's next attempt asks nothing."""
-    hotels = [asking_graph("hotel")]
-
-    def book(state: MessagesState) -> dict[str, Any]:
-        if hotels:
-            with contextlib.suppress(GraphInterrupt):
-                hotels.pop().invoke(state)
-            raise ValueError("no hotel")
-        return {}
-
-    again = RetryPolicy(retry_on=ValueError, initial_interval=0, jitter=False)
-    graph = StateGraph(MessagesState).add_node("trip", book, retry_policy=again).add_edge(START, "trip")
-    graph.compile(InMemorySaver()).invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
-    handler.close()
-
-    assert [status for _, status, _ in questions(log)] == ["interrupted", "unanswered"]
-    assert log.entries[-1]["meta"]["status"] == "completed"
-
-
-def test_question_beside_which_a_subgraph_fails_is_unanswered(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """What the subgraph's other branch raises, and not the question, reaches the graph around it."""
-
-    def fail(state: MessagesState) -> dict[str, Any]:
-        asked.wait()
-        raise ValueError("no train")
-
-    def ask_person(state: MessagesState) -> dict[str, Any]:
-        try:
-            return {"messages": interrupt("hotel?")}
-        finally:
-            asked.set()
-
-    asked = threading.Event()
-    trip = StateGraph(MessagesState).add_node("hotel", ask_person).add_edge(START, "hotel")
-    trip.add_node("train", fail).add_edge(START, "train")
-    safe = trip.compile().with_fallbacks([RunnableLambda(lambda _: {})])
-    graph = StateGraph(MessagesState).add_node("trip", safe).add_edge(START, "trip").compile(InMemorySaver())
-    graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
-    handler.close()
-
-    assert [status for _, status, _ in questions(log)] == ["interrupted", "unanswered"]
-    assert log.entries[-1]["meta"]["status"] == "completed"
-
-
-def test_question_whose_exception_is_caught_gives_its_id_to_the_next_one(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """LangGraph gives all questions of a node the same id: the answer is for the one that it presents."""
-    safe = RunnableLambda(lambda _: interrupt("hotel?")).with_fallbacks([RunnableLambda(lambda _: None)])
-
-    def book(state: MessagesState) -> dict[str, Any]:
-        safe.invoke("a hotel")
-        return {"messages": [("ai", interrupt("flight?"))]}
-
-    graph = StateGraph(MessagesState).add_node("trip", book).add_edge(START, "trip").compile(InMemorySaver())
-    graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
-    graph.invoke(Command(resume="09:12"), in_thread(handler, "t"))
-
-    assert questions(log)[:4] == [
-        (0, "interrupted", "hotel?"),
-        (0, "unanswered", None),
-        (0, "interrupted", "flight?"),
-        (0, "resumed", "09:12"),
-    ]
-
-
-def test_question_whose_exception_is_caught_leaves_another_open(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """A graph still waits for the answer to what another of its nodes has asked."""
-    outer: Any = StateGraph(MessagesState).add_node("flight", lambda _: {"messages": [("ai", interrupt("flight?"))]})
-    outer.add_node("trip", asking_graph("hotel").with_fallbacks([RunnableLambda(lambda _: {})]))
-    graph = outer.add_edge(START, "flight").add_edge(START, "trip").compile(InMemorySaver())
-    graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
-    graph.invoke(Command(resume="09:12"), in_thread(handler, "t"))
-    handler.close()
-
-    places = {value: at for at, status, value in questions(log) if status == "interrupted"}
-    told = [(at, status) for at, status, _ in questions(log)][2:]
-    assert told == [(places["hotel?"], "unanswered"), (places["flight?"], "resumed")]
-
-
-def test_question_of_a_graph_with_a_thread_of_its_own_waits_although_the_node_that_called_it_returns(
-    log: MemoryDelivery, handler: CoagentCallbackHandler
-) -> None:
-    """LangGraph raises no exception out of that graph: nobody has caught the question."""
-    hotel = asking_graph("hotel")
-    trip = RunnableLambda(lambda state: hotel.invoke(state, {"configurable": {"thread_id": "hotel"}}) and {})
-    graph = StateGraph(MessagesState).add_node("trip", trip).add_edge(START, "trip").compile(InMemorySaver())
-    graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
-    handler.close()
-
-    assert questions(log) == [(0, "interrupted", "hotel?")]
-    assert log.entries[-1]["meta"]["status"] == "interrupted"
-
-
-def test_question_that_a_node_raises_waits_although_another_of_the_node_was_caught() -> None:
-    """To LangGraph all questions of one task have the same id, and with `tracing()` it tells nothing of them itself."""
-    hotel, flight = (RunnableLambda(lambda _, name=name: interrupt(name)) for name in ("hotel?", "flight?"))
-
-    def book(state: MessagesState) -> dict[str, Any]:
-        try:
-            return {"messages": [("ai", hotel.invoke(state))]}
-        except GraphInterrupt:
-            flight.with_fallbacks([RunnableLambda(str)]).invoke(state)
-            raise
-
-    graph = StateGraph(MessagesState).add_node("trip", book).add_edge(START, "trip").compile(InMemorySaver())
-    config: Any = {"configurable": {"thread_id": "t"}}
-    with capture_events() as log:
-        graph.invoke({"messages": [("user", "go")]}, config)
-        graph.invoke(Command(resume="Ritz"), config)
-
-    assert questions(log) == [(0, "interrupted", "hotel?"), (0, "resumed", "Ritz")]
-    assert log.entries[-1]["meta"]["status"] == "completed"
 
 
 def test_questions_that_nobody_answers_are_bounded(

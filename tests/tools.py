@@ -1,4 +1,4 @@
-"""Tools that the agents of several tests use, a node that runs tools, and an agent that asks a person in a thread."""
+"""Tools that the agents of several tests use, a node that runs tools, and agents and graphs that ask a person."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from langchain.agents import create_agent
 from langchain_core.tools import BaseTool, ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
 from coagent_langchain import CoagentCallbackHandler
@@ -49,3 +50,12 @@ def asking_agent() -> Any:
 def in_thread(handler: CoagentCallbackHandler, thread: str, **further: Any) -> Any:
     """The config of a run in one of LangGraph's threads."""
     return {"callbacks": [handler], "configurable": {"thread_id": thread}, **further}
+
+
+def asking_graph(*names: str, **compiled: Any) -> Any:
+    """A graph with parallel nodes, each of which asks a person."""
+    graph: Any = StateGraph(MessagesState)
+    for name in names:
+        graph.add_node(name, lambda _, name=name: {"messages": [("ai", str(interrupt(f"{name}?")))]})
+        graph.add_edge(START, name)
+    return graph.compile(checkpointer=InMemorySaver(), **compiled)
