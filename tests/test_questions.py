@@ -359,7 +359,8 @@ def test_answer_is_for_the_question_that_its_node_has_raised(
 ) -> None:
     """LangGraph takes one of the questions that a node asks at once, and repeats the others after its answer."""
     both = RunnableParallel({name: asking_graph(name) for name in ("hotel", "flight")})
-    node = RunnableLambda(lambda state: {"messages": both.invoke(state)["flight"]["messages"]})
+    one_by_one: Any = {"max_concurrency": 1}  # LangGraph tells the graphs of a node apart by the order of their starts
+    node = RunnableLambda(lambda state: {"messages": both.invoke(state, one_by_one)["flight"]["messages"]})
     graph = StateGraph(MessagesState).add_node("trip", node).add_edge(START, "trip").compile(InMemorySaver())
     for given in ({"messages": [("user", "go")]}, Command(resume="Ritz"), Command(resume="09:12")):
         graph.invoke(given, in_thread(handler, "t"))
