@@ -60,11 +60,8 @@ class ErrorRecorder:
             error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
         if entries:
             self._recorder.emit_together(entries)
-        if outcome.failed and run.kind in ("tool", "retriever"):
-            said, meta = error_message(error), {"error_id": error_id}
-            self._recorder.tool_ended(run, None, success=False, error=said, meta=meta)
-        elif run.kind != "llm" or not (outcome.failed and entries):  # else the error closes the call
-            self._recorder.ended_without_result(run, outcome, answer)
+        if not (entries and outcome.failed and run.kind == "llm"):  # else the error closes the call
+            self._log_end(run, error, error_id, outcome, answer)
         if run.is_component and outcome.broke_off:  # a node's own timeout cancels it, and LangGraph runs it again
             note_failed_node(run)
         # After its event, which a concurrent recovery may refer to. What asks a human or hands over has recovered.
@@ -76,6 +73,13 @@ class ErrorRecorder:
         own = [] if outcome.stopped or beside is not None else [failure]
         self.pass_on(run, [*not_recovered, *own])
         return outcome
+
+    def _log_end(self, run: Run, error: BaseException, error_id: str, outcome: Outcome, answer: Answer) -> None:
+        if outcome.failed and run.kind in ("tool", "retriever"):
+            said, meta = error_message(error), {"error_id": error_id}
+            self._recorder.tool_ended(run, None, success=False, error=said, meta=meta)
+        else:
+            self._recorder.ended_without_result(run, outcome, answer)
 
     def _reported_in_prompt(self, run: Run, error: BaseException) -> bool:
         """Whether a run in the same prompt's block has reported `error`: a batch ends all its inputs with one error."""
