@@ -28,8 +28,8 @@ import orjson
 import requests
 
 from coagent_langchain.config import Settings
-from coagent_langchain.delivery.adoption import segments_by_owner
 from coagent_langchain.delivery.folder import destination_folder
+from coagent_langchain.delivery.owner import segments_by_owner
 from coagent_langchain.delivery.spooled_delivery import SpooledDelivery
 from coagent_langchain.server import launch
 from coagent_langchain.wire import now_ms

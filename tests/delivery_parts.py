@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from coagent_langchain.config import Settings
-from coagent_langchain.delivery.adoption import Adopted
+from coagent_langchain.delivery.leftovers import Leftovers
 from coagent_langchain.delivery.spool import Spool
 from coagent_langchain.delivery.spooled_delivery import SpooledDelivery
 
@@ -76,7 +76,7 @@ def segments(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.jsonl"))
 
 
-def read_all(source: Spool | Adopted) -> bytes:
+def read_all(source: Spool | Leftovers) -> bytes:
     """Read everything from a source, settling it block by block."""
     found = b""
     while block := source.read():

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import itertools
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coagent_langchain.delivery.adoption import Adopted, dead_owners
-from coagent_langchain.delivery.owner import Owner
+from coagent_langchain.delivery import leftovers
+from coagent_langchain.delivery.leftovers import Leftovers
+from coagent_langchain.delivery.owner import Owner, dead_owners
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from tests.delivery_parts import LINES, left_by_the_dead, read_all, spool_in
 from tests.disk import open_files
@@ -41,28 +41,25 @@ def test_dead_owners_are_adopted_the_oldest_first(tmp_path: Path) -> None:
         for part in range(2):
             path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[2 * number + part], owner, part)
             os.utime(path, (1000 + number, 1000 + number))
-    found = b""
-    for adopted in dead_owners(tmp_path / "d"):
-        found += read_all(adopted)
-        adopted.release()
 
-    assert found == b"".join(LINES[:4])
+    assert read_all(Leftovers(tmp_path / "d")) == b"".join(LINES[:4])
 
 
-def test_an_owner_that_dies_during_a_round_has_its_turn_in_the_next(tmp_path: Path) -> None:
+def test_an_owner_that_dies_during_a_round_has_its_turn_in_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The folder is listed once per round, so that thousands of owners do not take long."""
     for number in range(3):
         path = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[number], f"9-0000000{number}")
         os.utime(path, (1000 + number, 1000 + number))
-    found = []
-    for adopted in itertools.chain(dead_owners(tmp_path / "d"), dead_owners(tmp_path / "d")):
-        found.append(read_all(adopted))
-        adopted.release()
-        if len(found) == 1:
-            late = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[3], "9-00000009")
-            os.utime(late, (1, 1))
+    monkeypatch.setattr(leftovers, "LOOK_EVERY_S", 0.0)
+    source = Leftovers(tmp_path / "d")
+    first = source.read()
+    late = left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[3], "9-00000009")
+    os.utime(late, (1, 1))
+    source.settle(len(first), 1)
 
-    assert found == [LINES[0], LINES[1], LINES[2], LINES[3]]
+    assert (first, read_all(source)) == (LINES[0], b"".join(LINES[1:4]))
 
 
 def test_file_that_could_not_be_opened_has_its_turn_in_the_next_round(
@@ -77,17 +74,12 @@ def test_file_that_could_not_be_opened_has_its_turn_in_the_next_round(
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return opened(file, *arguments)
 
-    found = []
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", exhausted)  # a real limit would hit the lock file as well
-        for adopted in dead_owners(tmp_path / "d"):
-            found.append(read_all(adopted))
-            adopted.release()
-    for adopted in dead_owners(tmp_path / "d"):
-        found.append(read_all(adopted))
-        adopted.release()
+        missed = read_all(Leftovers(tmp_path / "d"))
+    found = read_all(Leftovers(tmp_path / "d"))
 
-    assert (found, [*(tmp_path / "d").iterdir()]) == ([b"", LINES[0]], [])
+    assert (missed, found, [*(tmp_path / "d").iterdir()]) == (b"", LINES[0], [])
 
 
 def test_adopted_segments_leave_nothing_open(tmp_path: Path) -> None:
@@ -95,14 +87,15 @@ def test_adopted_segments_leave_nothing_open(tmp_path: Path) -> None:
     for number in range(3):
         left_by_the_dead(tmp_path / "d", header(HEADER_BYTES) + LINES[number], number=number)
     before, opened = open_files(), []
-    for read in (Adopted.read, read_all):
-        adopted = next(dead_owners(tmp_path / "d"))
-        found = read(adopted)
-        opened.append(len(open_files() - before))
-        adopted.release()
-        opened.append(len(open_files() - before))
+    source = Leftovers(tmp_path / "d")
+    source.read()
+    opened.append(len(open_files() - before))
+    source.abandon()
+    opened.append(len(open_files() - before))
+    found = read_all(Leftovers(tmp_path / "d"))
+    opened.append(len(open_files() - before))
 
-    assert (found, opened, list((tmp_path / "d").iterdir())) == (b"".join(LINES[:3]), [2, 0, 1, 0], [])
+    assert (found, opened, list((tmp_path / "d").iterdir())) == (b"".join(LINES[:3]), [2, 0, 0], [])
 
 
 def test_an_owner_is_adopted_by_one_only(tmp_path: Path) -> None:
@@ -150,8 +143,7 @@ def test_lock_file_of_a_process_that_left_no_segment_is_removed(tmp_path: Path) 
     Owner.create(tmp_path).abandon()
     living = Owner.create(tmp_path)
     (tmp_path / "other.lock").touch()
-    for adopted in dead_owners(tmp_path):
-        adopted.release()
+    read_all(Leftovers(tmp_path))
 
     assert {path.name for path in tmp_path.iterdir()} == {f"{living.name}.lock", "other.lock"}
 

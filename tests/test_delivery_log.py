@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from coagent_langchain.delivery import notices, worker
-from coagent_langchain.delivery.adoption import waiting_lines
 from coagent_langchain.delivery.folder import destination_folder
+from coagent_langchain.delivery.segment import waiting_lines
 from coagent_langchain.delivery.spooled_delivery import SpooledDelivery, age_of
 from tests.delivery_parts import TOKEN, append_each, delivery_to, ids, line
 from tests.faulty_server import Answer, FaultyServer, first, healthy, naming

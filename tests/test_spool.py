@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from coagent_langchain.delivery.adoption import dead_owners, waiting_lines
 from coagent_langchain.delivery.folder import destination_folder
-from coagent_langchain.delivery.segment import HEADER_BYTES, Reader, header
+from coagent_langchain.delivery.leftovers import Leftovers
+from coagent_langchain.delivery.segment import HEADER_BYTES, Reader, header, waiting_lines
 from coagent_langchain.delivery.spool import SEGMENT_BYTES
 from coagent_langchain.wire import BATCH_ENTRIES
 from tests.delivery_parts import LINES, left_by_the_dead, read_all, segments, spool_in
@@ -209,10 +209,7 @@ def test_recycled_file_makes_room(tmp_path: Path) -> None:
 def test_damaged_segments_give_what_is_whole(tmp_path: Path, content: bytes, expected: bytes) -> None:
     """Torn lines at the end are left out, and an impossible header means reading from the beginning."""
     left_by_the_dead(tmp_path / "d", content)
-    adopted = next(dead_owners(tmp_path / "d"), None)
-    assert adopted is not None
-    found = read_all(adopted)
-    adopted.release()
+    found = read_all(Leftovers(tmp_path / "d"))
 
     assert (found, list((tmp_path / "d").iterdir())) == (expected, [])
 

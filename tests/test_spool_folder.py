@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from coagent_langchain.delivery.adoption import dead_owners, waiting_lines
 from coagent_langchain.delivery.folder import address_of, make_private_folder
-from coagent_langchain.delivery.segment import HEADER_BYTES, header
+from coagent_langchain.delivery.owner import dead_owners
+from coagent_langchain.delivery.segment import HEADER_BYTES, header, waiting_lines
 from coagent_langchain.delivery.spool import NAMELESS_BYTES, SEGMENT_BYTES
 from tests.delivery_parts import ADDRESS, LINES, left_by_the_dead, read_all, segments, spool_in
 from tests.disk import largest_file, no_more_files, open_files

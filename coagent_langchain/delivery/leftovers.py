@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from coagent_langchain.config import Settings
-from coagent_langchain.delivery.adoption import Adopted, dead_owners
+from coagent_langchain.delivery.owner import Owner, dead_owners, segments_by_owner
+from coagent_langchain.delivery.segment import Reader
 from coagent_langchain.delivery.sender import Sender
 from coagent_langchain.delivery.transport import Transport
 from coagent_langchain.delivery.verdict import Meaning
@@ -18,44 +21,61 @@ LOOK_EVERY_S = 60.0  # seconds between two listings of a folder
 
 
 class Leftovers:
-    """What all dead processes left in a folder, if there is one: owner after owner, and now and then it looks for more.
+    """What dead processes left in a folder, if there is one: owner after owner, and now and then it looks for more.
 
-    Its lines are read and settled like those of a spool.
+    Its lines are read and settled like those of a spool; each file is removed when all of it is settled.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._dead: Iterator[Adopted] = iter(())
-        self._adopted: Adopted | None = None
+        self._owners: Iterator[Owner] = iter(())
+        self._owner: Owner | None = None
+        self._paths: deque[Path] = deque()  # the owner's segments
+        self._reader: Reader | None = None  # of the first of them
         self._next_look = 0.0
 
     def read(self) -> bytearray:
-        """Read the next lines to send, if any."""
-        while adopted := self._adopted or self._adopt():
-            if lines := adopted.read():
-                return lines
-            adopted.release()
-            self._adopted = None
+        """Read the next lines to send, if any. A file that cannot be read is passed over."""
+        while owner := self._owner or self._claim_next():
+            while self._paths:
+                with contextlib.suppress(OSError):
+                    self._reader = self._reader or Reader.of(self._paths[0])
+                    if block := self._reader.read(self._reader.size()):
+                        return block
+                    self._paths[0].unlink()
+                self._paths.popleft()
+                self._close_reader()
+            owner.release()
+            self._owner = None
         return bytearray()
 
-    def _adopt(self) -> Adopted | None:
-        """Take over what the next dead process left."""
-        self._adopted = next(self._dead, None)
-        if self._adopted is None and self._folder and time.monotonic() >= self._next_look:
+    def _claim_next(self) -> Owner | None:
+        """Claim what the next dead process left."""
+        owner = next(self._owners, None)
+        if owner is None and self._folder and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + LOOK_EVERY_S
-            self._dead = dead_owners(self._folder)
-            self._adopted = next(self._dead, None)
-        return self._adopted
+            self._owners = dead_owners(self._folder)
+            owner = next(self._owners, None)
+        if owner is not None:
+            self._paths.extend(segments_by_owner(owner.folder, f"{owner.name}-").get(owner.name, ()))
+        self._owner = owner
+        return owner
 
     def settle(self, length: int, entries: int) -> None:
         """Record that the first `length` bytes of what `read` returned are acknowledged or rejected."""
-        assert self._adopted is not None
-        self._adopted.settle(length, entries)
+        assert self._reader is not None
+        self._reader.acknowledge(length)
 
     def abandon(self) -> None:
         """Leave the files to the next claimant, or after a fork to the parent."""
-        if self._adopted:
-            self._adopted.abandon()
+        self._close_reader()
+        if self._owner:
+            self._owner.abandon()
+
+    def _close_reader(self) -> None:
+        if self._reader:
+            self._reader.close()
+        self._reader = None
 
 
 @dataclass

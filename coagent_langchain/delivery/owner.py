@@ -1,4 +1,4 @@
-"""Ownership of the files in a spool folder: one lock file per process, held while the process lives.
+"""Who owns the files in a spool folder: one lock file per process, held while the process lives.
 
 The lock is released however the process dies, so a free lock means a dead owner; process ids are reused, so nothing
 depends on them.
@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
+import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
+
+_FILE = re.compile(r"(\d+-[0-9a-f]{8})(?:(-\d{6,}\.jsonl)|\.lock)")
 
 
 class Owner:
@@ -80,3 +85,34 @@ class Owner:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def segments_by_owner(folder: Path, prefix: str = "", *, of_others: bool = False) -> dict[str, list[Path]]:
+    """List this user's segments (or those of all others) by owner, each owner's in order, that of the oldest first.
+
+    One that has a lock file only comes last, with no segments: it died too early, or the disk was full.
+    """
+    found: dict[str, list[tuple[str, float]]] = {}
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(prefix) or (match := _FILE.fullmatch(entry.name)) is None:
+                continue
+            with contextlib.suppress(OSError):
+                state = entry.stat(follow_symlinks=False)
+                if (state.st_uid != os.geteuid()) == of_others and entry.is_file(follow_symlinks=False):
+                    segments = found.setdefault(match[1], [])
+                    if match[2]:
+                        segments.append((entry.name, state.st_mtime))
+    oldest_first = sorted(found, key=lambda owner: min((time for _, time in found[owner]), default=math.inf))
+    return {owner: [folder / name for name, _ in sorted(found[owner])] for owner in oldest_first}
+
+
+def dead_owners(folder: Path) -> Iterator[Owner]:
+    """Claim each dead owner's files in a folder, one owner after the other, the oldest first.
+
+    The folder is listed once, not once per owner: thousands of processes may have died while the server was away.
+    """
+    for name in segments_by_owner(folder):
+        with contextlib.suppress(OSError):
+            if owner := Owner.claim(folder, name):
+                yield owner

@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from coagent_langchain.wire import BATCH_BYTES, BATCH_ENTRIES
@@ -216,3 +217,11 @@ def line_ends(block: bytearray) -> list[int]:
         ends.append(end)
         end = block.find(b"\n", end) + 1
     return ends
+
+
+def waiting_lines(path: Path) -> Iterator[bytes]:
+    """The unacknowledged lines of a segment, which is not modified; an `OSError` if it cannot be read."""
+    with contextlib.closing(Reader.of(path)) as reader:
+        while block := reader.read(reader.size()):
+            yield from bytes(block).splitlines()
+            reader.offset += len(block)

@@ -1,7 +1,7 @@
 """The spool: the entries of this process, on disk before `append` returns.
 
-Any thread appends; one thread, the worker, reads, settles and removes. The files of other processes are handled in
-`adoption.py`.
+Any thread appends; one thread, the worker, reads, settles and removes. What other processes left is read in
+`leftovers.py`.
 """
 
 from __future__ import annotations
