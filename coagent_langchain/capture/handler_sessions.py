@@ -46,8 +46,7 @@ class HandlerSessions:
         if session_id is None:
             session_id = self.explicit_id
         last = self._last_number_of(session_id)
-        return Session(self._sessions, self._outlet, session_id, text=text, meta=meta, last_number=last,
-                       started=last > 0)  # fmt: skip
+        return Session(self._sessions, self._outlet, session_id, text=text, meta=meta, last_number=last)
 
     def can_use(self, around: Session | Prompt) -> bool:
         """Whether a block's session has the same destination."""

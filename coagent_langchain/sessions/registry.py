@@ -49,10 +49,8 @@ class Sessions:
             session = self._open.get(session_id)
             is_new = session is None
             if session is None:
-                last = max(self._last_numbers.get(session_id, 0), last_number)
-                goes_on = last_number > 0 and session_id not in self._last_numbers  # one that ended here starts again
-                session = Session(self, outlet, session_id, last_number=last, started=goes_on)
-                self._open[session_id] = session
+                session = self._open[session_id] = Session(self, outlet, session_id, last_number=last_number)
+                self._begin(session, session.state)
         if is_new:
             self._take_in(session)
         else:

@@ -44,7 +44,6 @@ class Session(Scope):
         text: str | None = None,
         meta: JsonObject | None = None,
         last_number: int = 0,
-        started: bool = False,
         counts: bool = True,
     ) -> None:
         super().__init__()
@@ -57,7 +56,7 @@ class Session(Scope):
         self._text = text
         self._meta = meta
         self._counts = counts  # False if users log calls themselves, which the totals do not include
-        self.state = SessionState(self, last_number, started)
+        self.state = SessionState(self, last_number)
 
     @property
     def totals(self) -> Totals:
@@ -185,6 +184,7 @@ class Session(Scope):
     def renewed(self) -> SessionState:
         """A new state after one that has ended: prompt numbers continue, and an open block of it stays open."""
         state = SessionState(self, self.state.last_number)
+        state.started = state.written = False
         if self in self.state.blocks:
             state.enter(self)
         return state
@@ -251,5 +251,4 @@ class Session(Scope):
         if not self._explicit_id:
             return type(self)(self._sessions, self.outlet, text=text, meta=self._meta, counts=self._counts)
         return type(self)(self._sessions, self.outlet, self.session_id, text=text, meta=self._meta,
-                          last_number=self.state.last_number, started=self.state.started,
-                          counts=self._counts)  # fmt: skip
+                          last_number=self.state.last_number, counts=self._counts)  # fmt: skip

@@ -53,12 +53,12 @@ class SessionState:
             content.
     """
 
-    def __init__(self, owner: Session, last_number: int, started: bool = False) -> None:
+    def __init__(self, owner: Session, last_number: int) -> None:
         self.owner = owner
         self.blocks: list[Session] = []
         self.used_through: Outlet = owner.outlet
         self.last_number = last_number
-        self.started = self.written = started
+        self.started = self.written = last_number > 0  # the server has its beginning
         self.ended = self.left = False
         self.totals = Totals()
         self.pending = Pending()
