@@ -16,6 +16,7 @@ from coagent_langchain.errors import guard
 from coagent_langchain.forks import fork_safe_lock
 from coagent_langchain.latest import keep_latest
 from coagent_langchain.outlet import Outlet
+from coagent_langchain.sessions.pending import Pending
 from coagent_langchain.sessions.session import Session
 from coagent_langchain.sessions.state import MAX_REPORTED, SessionState
 from coagent_langchain.unended import SILENT_MS
@@ -25,7 +26,7 @@ IDLE_AFTER = SILENT_MS / 1000  # seconds without an event after which a session 
 ABANDONED_AFTER = 24 * 3600.0  # the same while runs of it are still open
 MAX_SESSIONS = 10_000  # open ones; those idle longest make room, unless a block or run of theirs is open
 MAX_ENDED = 100_000  # ended ones whose last prompt number is remembered
-MAX_WAITING = 1_000  # ended ones with a pending question or stopped graph
+MAX_PENDING = 1_000  # ended ones with a pending question or stopped graph
 SWEEP_EVERY = 5.0  # seconds
 
 _lock = fork_safe_lock()
@@ -37,7 +38,7 @@ class Sessions:
     def __init__(self) -> None:
         self._open: dict[str, Session] = {}
         self._last_numbers: dict[str, int] = {}
-        self._waiting: dict[str, SessionState] = {}
+        self._pending: dict[str, Pending] = {}  # of ended sessions
         self._room = 0
         self.keeps_reported = False  # only on demand: a built-in exception is kept, with its frames
         self.reported: deque[Callable[[], BaseException | None]] = deque(maxlen=MAX_REPORTED)
@@ -88,9 +89,9 @@ class Sessions:
 
     def _take_in(self, session: Session) -> None:
         """Give a new session what was pending when the previous one with its id ended, and make room for it."""
-        earlier, state = self._waiting.pop(session.session_id, None), session.state
+        earlier, state = self._pending.pop(session.session_id, None), session.state
         if earlier is not None:
-            state.pending.go_on(earlier.pending, lambda prompt: state.rejoin(session, prompt.number, prompt.turn))
+            state.pending.go_on(earlier, lambda prompt: state.rejoin(session, prompt.number, prompt.turn))
         self._make_room()
         _watch(self)
 
@@ -104,7 +105,7 @@ class Sessions:
             self._room = len(self._open) * 11 // 10
 
     def end(self, state: SessionState, holds: Callable[[SessionState], bool]) -> bool:
-        """Like `SessionState.end`; what is kept is its last prompt number, and its state if anything is pending."""
+        """Like `SessionState.end`; what is kept is its last prompt number, and what a later one may end."""
         with _lock:  # like `open`: nothing continues a session that is ending
             if not state.end(holds):
                 return False
@@ -115,7 +116,7 @@ class Sessions:
             self._last_numbers.pop(session_id, None)
             keep_latest(self._last_numbers, session_id, state.last_number, MAX_ENDED)
             if state.pending.awaited:
-                keep_latest(self._waiting, session_id, state, MAX_WAITING)
+                keep_latest(self._pending, session_id, state.pending, MAX_PENDING)
         return True
 
     def sweep(self) -> None:
