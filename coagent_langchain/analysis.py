@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.logged import LoggedEvent
+from coagent_langchain.server.presentation.event_summary import summarize  # pure functions: they need no extra
+from coagent_langchain.server.presentation.formats import cost, count, duration, tokens, unpriced
+from coagent_langchain.server.presentation.timeline import Timeline, build
+from coagent_langchain.server.store.rollup import NEVER, Rollup, session_counts
 from coagent_langchain.texts import counted
 from coagent_langchain.unended import goes_on, standing
+from coagent_langchain.waterfall import draw
 from coagent_langchain.wire import JsonObject, now_ms
 
 if TYPE_CHECKING:
     import pandas
-
-    from coagent_langchain.server.presentation.timeline import Timeline
-    from coagent_langchain.server.store.rollup import Rollup
 
 
 class LoggedSession:
@@ -44,9 +46,6 @@ class LoggedSession:
     @cached_property
     def timeline(self) -> Timeline:
         """The session as the viewer draws it: calls paired with responses, in a tree by prompt and turn."""
-        from coagent_langchain.server.presentation.event_summary import summarize  # pure functions: they need no extra
-        from coagent_langchain.server.presentation.timeline import build
-
         return build(summarize(number, event.raw) for number, event in enumerate(self.events))
 
     @property
@@ -74,8 +73,6 @@ class LoggedSession:
 
         Responses from LangChain's cache are not counted in tokens and cost.
         """
-        from coagent_langchain.server.store.rollup import session_counts
-
         rollup = self._rollup
         counts: JsonObject = {
             "elapsed_time_ms": max(rollup.last_ms - rollup.first_ms, 0),
@@ -87,8 +84,6 @@ class LoggedSession:
     @property
     def facts(self) -> list[str]:
         """Status, totals and tags as short texts for display; while a call is open, elapsed time is that until now."""
-        from coagent_langchain.server.presentation.formats import cost, count, duration, tokens, unpriced
-
         totals, status = self.totals, self.status
         works = goes_on(status, self._rollup.counts["open_calls"])
         elapsed = now_ms() - self._rollup.first_ms if works else totals["elapsed_time_ms"]
@@ -125,15 +120,11 @@ class LoggedSession:
         return frame.assign(time=pandas.to_datetime(frame["time"], unit="ms", utc=True, errors="coerce"), **numbers)
 
     def _repr_html_(self) -> str:
-        from coagent_langchain.waterfall import draw
-
         return draw(self)
 
     @cached_property
     def _rollup(self) -> Rollup:
         """Its totals and status, by the same rules as in the server's store."""
-        from coagent_langchain.server.store.rollup import NEVER, Rollup
-
         rollup = Rollup(self.session_id, NEVER, 0)
         for event in self.events:
             with contextlib.suppress(KeyError, TypeError, AttributeError):  # other servers may accept what ours rejects

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from coagent_langchain.analysis import LoggedSession
 from coagent_langchain.checks import check_count, check_seconds, check_session_id
 from coagent_langchain.config import Settings
 from coagent_langchain.connection import Connection
@@ -24,6 +23,9 @@ from coagent_langchain.sessions.session import Session
 from coagent_langchain.texts import clean, counted
 from coagent_langchain.values.snapshot import encode, snapshot
 from coagent_langchain.wire import BATCH_BYTES, BATCH_ENTRIES, VERSION, JsonObject, event_ids, now_ms
+
+if TYPE_CHECKING:
+    from coagent_langchain.analysis import LoggedSession
 
 SETTLE_TIMEOUT = 2.0  # seconds
 
@@ -199,6 +201,8 @@ class CoagentClient(EventLog):
         Raises:
             CoagentClientError: there is no session with that id, or as for `get_runs`.
         """
+        from coagent_langchain.analysis import LoggedSession  # late: code that only logs needs no timeline
+
         events = self.get_logs(session_id)
         if not events:
             raise CoagentClientError(f"no session {session_id!r} on {self.base_url}", status=200)

@@ -6,25 +6,25 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
+from coagent_langchain.server.presentation.bars import Bar, in_rows
+from coagent_langchain.server.presentation.formats import duration, preview, tokens
+from coagent_langchain.server.presentation.rows import with_status
 from coagent_langchain.texts import counted
 
 if TYPE_CHECKING:
     from coagent_langchain.analysis import LoggedSession
-    from coagent_langchain.server.presentation.bars import Bar
 
 WIDTH, LABELS, ROW = 960, 300, 24  # pixels
 MAX_ROWS = 200
 DEEPEST = 14  # a row further in is indented as much as this one, so that its label does not reach the bars
 NAME = 8  # characters of a name that are shown beside any status
-Row = tuple[int, "Bar", str, int]  # depth, bar, its status and turn unless shown otherwise, when its prompt began
+Row = tuple[int, Bar, str, int]  # depth, bar, its status and turn unless shown otherwise, when its prompt began
 COLOURS = {"model": "#4361ee", "tool": "#2a9d8f", "retriever": "#8a5cd6", "component": "#adb5bd", "turn": "#ced4da",
            "prompt": "#868e96", "error": "#d62839", "human": "#e09f3e"}  # fmt: skip
 
 
 def draw(session: LoggedSession) -> str:
     """The session's waterfall, one row for each prompt, turn, model call and tool call."""
-    from coagent_langchain.server.presentation.formats import preview
-
     bars = [row for row in _flat(session.timeline.roots) if row[1].kind != "end"]
     left_out = f"<div>… and {counted(len(bars) - MAX_ROWS, 'more row')}</div>" if len(bars) > MAX_ROWS else ""
     return (
@@ -35,9 +35,6 @@ def draw(session: LoggedSession) -> str:
 
 def _flat(bars: list[Bar]) -> Iterator[Row]:
     """The bars, each before those below it, at any depth."""
-    from coagent_langchain.server.presentation.bars import in_rows
-    from coagent_langchain.server.presentation.rows import with_status
-
     start = 0
     for bar, parent, level, turn in in_rows(bars):
         start = start if parent else bar.start
@@ -58,8 +55,6 @@ def _svg(bars: list[Row]) -> str:
 
 
 def _row(number: int, depth: int, bar: Bar, told: str, start: int, span: int) -> str:
-    from coagent_langchain.server.presentation.formats import duration, tokens
-
     scale = (WIDTH - LABELS - 120) / span
     left = LABELS + (bar.start - start) * scale
     width = max(((bar.end or bar.last) - bar.start) * scale, 2)
@@ -77,8 +72,6 @@ def _row(number: int, depth: int, bar: Bar, told: str, start: int, span: int) ->
 
 
 def _text(depth: int, bar: Bar, told: str) -> str:
-    from coagent_langchain.server.presentation.formats import preview
-
     name = escape(preview(_name(bar), max(39 - 2 * depth - len(told), NAME)))
     return f'{name} <tspan opacity=".7">{escape(told)}</tspan>' if told else name
 
