@@ -70,10 +70,8 @@ class Settings:
             arguments: fields of `Settings` that users can set. `spool_dir` may be a str, a `Path` or `"off"`.
 
         Raises:
-            ConfigurationError: an argument is unknown, or the value that takes effect is invalid; the message names it.
+            ConfigurationError: a value that takes effect is invalid; the message names it.
         """
-        if unknown := sorted(set(arguments) - set(_PARSERS)):
-            raise ConfigurationError(f"unknown setting {unknown[0]!r}; known: {', '.join(sorted(_PARSERS))}")
         environ = os.environ if environ is None else environ
         values = {name: _PARSERS[name](environ[variable], variable) for name, variable in VARIABLES.items()
                   if environ.get(variable) and arguments.get(name) is None}  # fmt: skip

@@ -121,7 +121,6 @@ def test_wrong_variable_is_named(environ: dict[str, str], message: str) -> None:
         ({"base_url": "http://localhost/api/v1?x=1"}, "base_url must be an http or https address"),
         ({"base_url": "http://localhost:99999/api/v1"}, "base_url has an invalid port, it must be from 0 to 65535"),
         ({"base_url": "http://localhost/api/v1/logs/"}, "base_url must end with /api/v1, without /logs"),
-        ({"colour": "blue"}, "unknown setting 'colour'"),
         ({"capture_content": "no"}, "capture_content must be True or False, not 'no'"),
         ({"capture_content": 0}, "capture_content must be True or False, not 0"),
         ({"spool_dir": __file__}, f"spool_dir must be a folder, or 'off' for memory only; {__file__} is not a folder"),
