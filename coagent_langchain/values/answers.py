@@ -64,23 +64,27 @@ def answer_of(result: LLMResult, batch_size: int = 1) -> Answer:
         result: as given to `on_llm_end` or `on_llm_error`.
         batch_size: prompts of the call.
     """
-    candidates = _generations_of(result)
-    if not candidates:
-        model = _first_text(_MODEL_KEYS, as_dict(getattr(result, "llm_output", None)))
-        return Answer(model=model, usage=usage(result, candidates, batch_size))
-    first = candidates[0]
-    message = getattr(first, "message", None)
+    candidates, output = _generations_of(result), as_dict(getattr(result, "llm_output", None))
+    answer = _of_candidate(candidates[0], output) if candidates else Answer(model=_first_text(_MODEL_KEYS, output))
+    answer.usage = usage(result, candidates, batch_size)
+    if len(candidates) > 1:
+        answer.alternatives = [_alternative(generation) for generation in candidates[1:]]
+    return answer
+
+
+def _of_candidate(generation: Any, output: dict[Any, Any]) -> Answer:
+    """The response that a generation holds; `output` is what the provider says of the whole result."""
+    message = getattr(generation, "message", None)
     fields = fields_of(message)
-    info = as_dict(getattr(first, "generation_info", None))
+    info = as_dict(getattr(generation, "generation_info", None))
     metadata = as_dict(fields.get("response_metadata"))
-    output = as_dict(getattr(result, "llm_output", None))
     content = fields.get("content")
-    said = content if type(content) is str else _text(first)
+    said = content if type(content) is str else _text(generation)
     extra, more = fields.get("additional_kwargs"), type(content) is list
     if extra and isinstance(extra, dict):
         said = said or said_beside(extra)
         more = more or not _MORE.isdisjoint(extra)
-    answer = Answer(bounded(said), calls_in(fields), fields.get("id"), usage=usage(result, candidates, batch_size))
+    answer = Answer(bounded(said), calls_in(fields), fields.get("id"))
     answer.finish_reason = _first_text(_FINISH_KEYS, info, metadata, output)
     if metadata and answer.finish_reason in (None, "incomplete"):
         answer.finish_reason = _why_not(metadata) or answer.finish_reason
@@ -92,8 +96,6 @@ def answer_of(result: LLMResult, batch_size: int = 1) -> Answer:
         answer.reasoning = reasoning_of(message)
     if more or (metadata and not BESIDE_CONTENT.isdisjoint(metadata)):
         answer.blocks = other_blocks(fields, answer.tool_calls)
-    if len(candidates) > 1:
-        answer.alternatives = [_alternative(generation) for generation in candidates[1:]]
     return answer
 
 
