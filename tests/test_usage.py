@@ -217,7 +217,7 @@ def test_anthropic_raw_is_made_inclusive_and_not_merged() -> None:
 )  # fmt: skip
 def test_raw_numbers_of_each_provider(raw: Any, expected: tuple[Any, ...], details: Any) -> None:
     """Each provider's numbers become inclusive, and are kept as they were under `raw`."""
-    found = from_raw(raw, cached=False)
+    found = from_raw(raw)
 
     assert numbers(found) == expected
     assert found.details.get("input_token_details") == details

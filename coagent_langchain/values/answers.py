@@ -102,7 +102,7 @@ def _of_candidate(generation: Any, output: dict[Any, Any]) -> Answer:
 def add_answer_in_error(answer: Answer, error: BaseException) -> None:
     """Add what an exception carries of the answer: OpenAI's client raises if a structured one was cut off."""
     completion = fields_of(fields_of(error).get("completion"))  # of a `LengthFinishReasonError`
-    used = from_raw(completion.get("usage"), cached=False)
+    used = from_raw(completion.get("usage"))
     if used is None:
         return
     answer.usage = used

@@ -66,7 +66,7 @@ def raw_sources(result: Any, generations: list[Any]) -> Iterator[tuple[str, Any]
             yield name, {key: place[key] for key in _COUNTS if key in place}
 
 
-def from_raw(raw: Any, cached: bool) -> Usage | None:
+def from_raw(raw: Any) -> Usage | None:
     """Read a provider's numbers, such as OpenAI's `token_usage`, and make them inclusive; None if there are none."""
     if type(raw) is int:  # watsonx's deployed models report only a total
         raw = {"total_tokens": raw}
@@ -91,7 +91,7 @@ def from_raw(raw: Any, cached: bool) -> Usage | None:
         "output_token_details": _parts(own, _OUTPUT_PARTS),
         "raw": snapshot(own, MAX_DETAIL),
     }
-    return inclusive(Usage(tokens, answered, total, {k: v for k, v in details.items() if v}, cached))
+    return inclusive(Usage(tokens, answered, total, {k: v for k, v in details.items() if v}))
 
 
 def _parts(own: Dict, table: dict[tuple[str, str], str]) -> dict[str, int]:

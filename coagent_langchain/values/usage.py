@@ -30,7 +30,8 @@ def usage(result: LLMResult, generations: list[Any], batch_size: int) -> Usage |
     if found is not None and (found.input_tokens or found.output_tokens or found.total_tokens):
         return found
     for place, raw in raw_sources(result, generations):
-        if (known := from_raw(raw, cached)) is not None:
+        if (known := from_raw(raw)) is not None:
+            known.cached = known.cached or cached
             if batch_size > 1 and place == "llm_output":
                 known.details["covers_prompts"] = batch_size
             return known
