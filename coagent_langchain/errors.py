@@ -11,7 +11,6 @@ import contextlib
 import functools
 import logging
 import operator
-import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from coagent_langchain.forks import fork_safe_lock
+from coagent_langchain.loaded import is_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -108,7 +108,7 @@ class Guard:
 
 guard = Guard()
 
-_CANCELLATIONS = (
+_CANCELLATIONS = (  # importing the first two modules takes longer than importing all of ours
     ("asyncio", "CancelledError"),
     ("concurrent.futures", "CancelledError"),
     ("greenlet", "GreenletExit"),
@@ -118,15 +118,7 @@ _CANCELLATIONS = (
 
 def is_cancellation(error: BaseException) -> bool:
     """Whether `error` stops work on purpose: a cancelled task, a drained graph, Ctrl-C, the program's end."""
-    if isinstance(error, (KeyboardInterrupt, SystemExit)):
-        return True
-    # Looked up, not imported: such an error exists only if its module is loaded, and importing the first two takes
-    # longer than importing all of ours.
-    for module, name in _CANCELLATIONS:
-        known = getattr(sys.modules.get(module), name, None)
-        if known is not None and isinstance(error, known):
-            return True
-    return False
+    return isinstance(error, (KeyboardInterrupt, SystemExit)) or any(is_of(error, *each) for each in _CANCELLATIONS)
 
 
 def reference(error: BaseException) -> Callable[[], BaseException | None]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import sys
 from enum import StrEnum
 from typing import Any
 
 from langchain_core import exceptions
 
 from coagent_langchain.errors import is_cancellation
+from coagent_langchain.loaded import is_of
 from coagent_langchain.values.content import as_dict
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import Severity
@@ -47,7 +47,7 @@ class Outcome(StrEnum):
         return self in (Outcome.INTERRUPTED, Outcome.HANDED_OVER)
 
 
-# The first match counts; a name that the installed langgraph does not have is skipped.
+# The first match counts.
 _GRAPH_OUTCOMES = (("GraphInterrupt", Outcome.INTERRUPTED), ("ParentCommand", Outcome.HANDED_OVER),
                    ("GraphBubbleUp", Outcome.HANDED_OVER))  # fmt: skip
 
@@ -60,18 +60,12 @@ def as_exception(given: Any) -> BaseException:
 
 
 def classify(error: BaseException) -> Outcome:
-    """What `error` means, by its class, never by a name or text; LangGraph is not imported to find out."""
+    """What `error` means, by its class, never by a name or text."""
     if isinstance(error, GeneratorExit):
         return Outcome.ABANDONED
     if is_cancellation(error):
         return Outcome.CANCELLED
-    graph = sys.modules.get("langgraph.errors")
-    if graph is not None:
-        for name, outcome in _GRAPH_OUTCOMES:
-            known = getattr(graph, name, None)
-            if isinstance(known, type) and isinstance(error, known):
-                return outcome
-    return Outcome.ERROR
+    return next((outcome for name, outcome in _GRAPH_OUTCOMES if is_of(error, "langgraph.errors", name)), Outcome.ERROR)
 
 
 def interrupts(error: BaseException) -> list[tuple[str, Any]]:
@@ -95,8 +89,7 @@ def target_of(command: Any) -> dict[str, Any]:
 
 def is_command(value: Any) -> bool:
     """Whether `value` is a LangGraph `Command`, judged by its type alone."""
-    known = getattr(sys.modules.get("langgraph.types"), "Command", None)
-    return isinstance(known, type) and issubclass(type(value), known)
+    return is_of(value, "langgraph.types", "Command")
 
 
 def severity(error: BaseException) -> Severity:

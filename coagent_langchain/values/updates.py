@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+from coagent_langchain.loaded import is_of
 from coagent_langchain.values import kinds
 from coagent_langchain.values.content import fields_of, is_message_object, role_of, tool_calls_of
 from coagent_langchain.values.outcomes import is_command
@@ -28,16 +28,10 @@ def updates_of(outputs: Any) -> list[Any]:
         return [outputs]  # nearly always
     if isinstance(outputs, list) and any(map(is_command, outputs)):
         return [_as_dict(part.update if is_command(part) else part) for part in outputs]
-    if _is_final(outputs):
+    if kinds.name(type(outputs)) == "langgraph.func.entrypoint.final":
         saved = outputs.save
         return [_as_dict(outputs.value), saved if _are_messages(saved) else {"save": saved}]
     return [_as_dict(outputs.update if is_command(outputs) else outputs)]
-
-
-def _is_final(outputs: Any) -> bool:
-    entrypoint = getattr(sys.modules.get("langgraph.func"), "entrypoint", None)
-    known = getattr(entrypoint, "final", None)
-    return isinstance(known, type) and issubclass(type(outputs), known)
 
 
 def _as_dict(update: Any) -> Any:
@@ -77,8 +71,7 @@ def _written(value: Any) -> Any:
     """What LangGraph's `Overwrite`, or the dict for it, puts in place of a value; anything else as it is."""
     if issubclass(type(value), dict):
         return dict.get(value, "__overwrite__", value)
-    known = getattr(sys.modules.get("langgraph.types"), "Overwrite", None)  # new in LangGraph 1.0.2
-    return value.value if isinstance(known, type) and issubclass(type(value), known) else value
+    return value.value if is_of(value, "langgraph.types", "Overwrite") else value
 
 
 def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:
