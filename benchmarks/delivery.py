@@ -21,7 +21,7 @@ from pathlib import Path
 
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.spooled_delivery import SpooledDelivery
-from coagent_langchain.values.snapshot import encode
+from coagent_langchain.values.encoding import encode
 from coagent_langchain.wire import JsonObject, event_ids, now_ms
 
 KILOBYTE = 1000

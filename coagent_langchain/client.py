@@ -21,7 +21,8 @@ from coagent_langchain.outlet import Outlet, without_content
 from coagent_langchain.sessions.registry import sessions_of
 from coagent_langchain.sessions.session import Session
 from coagent_langchain.texts import clean, counted
-from coagent_langchain.values.snapshot import encode, snapshot
+from coagent_langchain.values.encoding import encode
+from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import BATCH_BYTES, BATCH_ENTRIES, VERSION, JsonObject, event_ids, now_ms
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import orjson
 
 from coagent_langchain.delivery import Delivery
 from coagent_langchain.errors import guard
-from coagent_langchain.values.snapshot import encode
+from coagent_langchain.values.encoding import encode
 from coagent_langchain.wire import ENVELOPE, JsonObject
 
 Redact = Callable[[JsonObject], JsonObject]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 from langchain_core.messages import HumanMessage
 
-from coagent_langchain.values.snapshot import MAX_LINE, encode
+from coagent_langchain.values.encoding import MAX_LINE, encode
 
 
 def test_encode_takes_what_json_cannot() -> None:

@@ -31,7 +31,8 @@ from langgraph.prebuilt import ToolRuntime
 from langgraph.store.memory import InMemoryStore
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
 
-from coagent_langchain.values.snapshot import MAX_DEPTH, MAX_ITEMS, encode, snapshot
+from coagent_langchain.values.encoding import encode
+from coagent_langchain.values.snapshot import MAX_DEPTH, MAX_ITEMS, snapshot
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 

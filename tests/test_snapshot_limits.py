@@ -131,7 +131,7 @@ def test_messages_count_as_what_is_in_them() -> None:
 def test_object_with_very_many_attributes_shows_no_secret(encodable: bool) -> None:
     """Of those that do not fit, not even the names are looked at: they are only counted."""
     names = ["password", *(f"n{i}" for i in range(150_000)), "api_key"]
-    found = Walk(MAX_FIELD, items=10**6, encodable=encodable).value(types.SimpleNamespace(**dict.fromkeys(names, 1)), 0)
+    found = Walk(MAX_FIELD, 10**6, encodable=encodable).value(types.SimpleNamespace(**dict.fromkeys(names, 1)), 0)
 
     kept = 100_000 if encodable else 10_000
     assert list(found) == ["__type__", *names[1:kept], "…"]

@@ -29,7 +29,7 @@ from coagent_langchain.testing import (
     ToolUse,
     capture_events,
 )
-from coagent_langchain.values.snapshot import encode
+from coagent_langchain.values.encoding import encode
 from tests.waiting import until
 
 

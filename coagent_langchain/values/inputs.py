@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from coagent_langchain.texts import MAX_FIELD, bounded
+from coagent_langchain.texts import bounded
 from coagent_langchain.values import media
 from coagent_langchain.values.content import (
     fields_of,
@@ -18,14 +16,12 @@ from coagent_langchain.values.content import (
     tool_calls_of,
     type_in,
 )
+from coagent_langchain.values.encoding import MAX_SHOWN, as_json
 from coagent_langchain.values.messages import message_dict
 from coagent_langchain.values.outcomes import is_command
-from coagent_langchain.values.snapshot import Walk
 
 _TEXT_KEYS = ("input", "question", "query", "prompt", "user_input", "user_query", "user_request", "user_question",
               "user_message", "message", "text")  # fmt: skip
-_MAX_SHOWN = 2_000  # entries of an object that is shown as text
-_MAX_STRING = 10_000  # characters of one string in it
 # By precedence: what a graph's state ends with may be beside its drafts. LangChain's chains use those in the middle.
 _ANSWER_KEYS = ("final_answer", "final_response", "final_output", "final_report", "final_summary", "output", "answer",
                 "result", "text", "response", "output_text", "generation")  # fmt: skip
@@ -111,7 +107,7 @@ def _of_rows(inputs: list[Any] | tuple[Any, ...]) -> str | None:
     """The JSON of a list without messages, such as several strings; None for a conversation or a single string."""
     if len(inputs) == 1 and issubclass(type(inputs[0]), str):
         return None
-    return as_json(inputs) if inputs and not any(map(_is_message, inputs[:_MAX_SHOWN])) else None
+    return as_json(inputs) if inputs and not any(map(_is_message, inputs[:MAX_SHOWN])) else None
 
 
 def _is_message(each: Any) -> bool:
@@ -128,15 +124,6 @@ def _last_human(messages: list[Any] | tuple[Any, ...]) -> str | None:
             content = message_dict(message)["content"]
             return bounded(content if isinstance(content, str) else joined(content, "\n") or as_json(content))
     return None
-
-
-def as_json(value: Any) -> str:
-    """Any object as JSON text; only the beginning of a large one, because the application waits.
-
-    A value that JSON has as a string (a date, a path, the type name of a table) is that text, without quotes.
-    """
-    plain = Walk(_MAX_STRING, items=_MAX_SHOWN, encodable=True).value(value, 0)
-    return (plain if type(plain) is str else orjson.dumps(plain).decode())[:MAX_FIELD]
 
 
 def answer_text(outputs: Any, limit: int) -> str | None:
@@ -160,7 +147,7 @@ def answer_text(outputs: Any, limit: int) -> str | None:
     elif is_message_object(outputs):
         return text_of(outputs)[:limit]
     elif issubclass(type(outputs), (list, tuple)) and any(
-        type_in(fields_of(each)) == "human" for each in outputs[:_MAX_SHOWN]
+        type_in(fields_of(each)) == "human" for each in outputs[:MAX_SHOWN]
     ):
         return _last_said(outputs, limit)  # a conversation, not one answer for each of several inputs
     return as_json(outputs)[:limit]

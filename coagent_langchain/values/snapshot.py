@@ -13,8 +13,6 @@ import math
 from itertools import islice
 from typing import Any
 
-import orjson
-
 from coagent_langchain.texts import MAX_FIELD, bounded, clean
 from coagent_langchain.values import kinds, media
 
@@ -24,28 +22,27 @@ MAX_TOTAL = 10 * MAX_ITEMS  # entries of one snapshot: at worst about 20 ms of t
 TOTAL_FIELDS = 4  # all strings of one snapshot together, in multiples of the limit of one
 MAX_KEY = 1_000  # characters of a key
 SHORTEST_CUT = 40  # characters: a shorter string is never cut for want of room, as the note would be as long
-MAX_LINE = 7_500_000  # bytes of an entry: a server may refuse a larger one, as ours does from 8,000,000
 _TRIES = 10  # to read a dict that another thread is changing
 SHORT, MANY = 1_000, 64  # characters and entries: a dict within both needs no budget
 
-_LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
 _LOW, _HIGH = -(2**63), 2**64 - 1  # the integers that orjson and JSON readers accept
 
 JsonValue = Any
 
 
-def snapshot(value: Any, limit: int = MAX_FIELD) -> JsonValue:
+def snapshot(value: Any, limit: int = MAX_FIELD, items: int = MAX_TOTAL) -> JsonValue:
     """Make a plain JSON copy of any object; lone surrogates are left in its strings (`encode` handles them).
 
     Parameters:
         limit: characters that one string may have; all strings together may have four times as many.
+        items: entries that all containers together may have, 64 at least.
     """
     kind = type(value)
     if kind is str:
         return bounded(value, limit)
     if kind is dict and limit >= SHORT and (plain := _flat(value)) is not None:
         return plain
-    return Walk(limit).value(value, 0)
+    return Walk(limit, items).value(value, 0)
 
 
 def _flat(value: dict[Any, Any]) -> dict[str, Any] | None:
@@ -71,25 +68,6 @@ def _flat(value: dict[Any, Any]) -> dict[str, Any] | None:
     return found
 
 
-def encode(entry: dict[str, Any]) -> bytes:
-    """Encode one entry as a line of JSON, whatever is in it, as it is spooled and sent to a server.
-
-    NaN that is not part of a snapshot becomes null. A dataclass becomes a snapshot: its fields may be secrets that its
-    `repr` hides.
-    """
-    try:
-        line = orjson.dumps(entry, None, _LINE)
-    except TypeError:
-        line = _encoded(entry, 10 * MAX_FIELD)
-    if len(line) > MAX_LINE:  # a million characters at most, which take up to six bytes each
-        line = _encoded(entry, MAX_FIELD // TOTAL_FIELDS)
-    return line
-
-
-def _encoded(entry: dict[str, Any], limit: int) -> bytes:
-    return orjson.dumps(Walk(limit, items=10 * MAX_TOTAL, encodable=True).value(entry, 0), None, _LINE)
-
-
 class Walk:
     """One pass over one value, with its remaining budget and the containers that it is inside.
 
@@ -102,7 +80,7 @@ class Walk:
 
     __slots__ = ("chars", "deepest", "encodable", "items", "limit", "path")
 
-    def __init__(self, limit: int, *, items: int = MAX_TOTAL, encodable: bool = False) -> None:
+    def __init__(self, limit: int, items: int = MAX_TOTAL, *, encodable: bool = False) -> None:
         self.limit = limit
         self.chars = TOTAL_FIELDS * limit
         self.items = items

@@ -12,9 +12,9 @@ from typing import Any
 
 from coagent_langchain.texts import without_secrets
 from coagent_langchain.values.content import fields_of, joined, members_of, plain_content, type_in
-from coagent_langchain.values.inputs import as_json
+from coagent_langchain.values.encoding import as_json
 from coagent_langchain.values.outcomes import is_command
-from coagent_langchain.values.snapshot import Walk, snapshot
+from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.values.updates import updates_of
 from coagent_langchain.wire import JsonObject
 
@@ -79,7 +79,7 @@ def read_tool_message(answer: Any) -> ToolResult:
     said = snapshot(content) if type(content) is str else plain_content(content, None)
     result: JsonObject = {"output": said}
     if fields.get("artifact") is not None:
-        result["artifact"] = Walk(_MAX_PAGE, items=_MAX_ARTIFACT).value(fields["artifact"], 0)
+        result["artifact"] = snapshot(fields["artifact"], _MAX_PAGE, _MAX_ARTIFACT)
     failed = fields.get("status") == "error"
     call_id = fields.get("tool_call_id")
     message = failure_text(said) if failed else ""
@@ -153,6 +153,6 @@ def documents_summary(found: Any) -> JsonObject:
         item = {"page_content": snapshot(fields.get("page_content", document), _MAX_PAGE)}
         for name in ("id", "metadata"):
             if fields.get(name):
-                item[name] = Walk(_MAX_PAGE, items=_MAX_METADATA).value(fields[name], 0)
+                item[name] = snapshot(fields[name], _MAX_PAGE, _MAX_METADATA)
         kept.append(item)
     return {"count": len(found), "documents": kept}
