@@ -13,17 +13,7 @@ import orjson
 
 from coagent_langchain.config import public_url
 from coagent_langchain.errors import CoagentClientError, logger
-from coagent_langchain.http import (
-    MAX_BACKOFF_S,
-    Reply,
-    backoff,
-    environment_settings,
-    hint,
-    is_retryable,
-    redirect,
-    what_failed,
-    without_token,
-)
+from coagent_langchain.http import MAX_BACKOFF_S, Reply, backoff, environment_settings, hint, is_retryable
 from coagent_langchain.texts import counted
 
 if TYPE_CHECKING:
@@ -130,13 +120,11 @@ class Connection:
         try:
             answer = session.send(request, timeout=self._timeout, allow_redirects=False, **environment)
         except (OSError, ValueError) as error:  # those of requests are OSErrors; a redirect may lead to no address
-            return Reply(None, without_token(what_failed(error), self._token))
+            return Reply.failed(error, self._token)
         if answer.status_code < 200:
             session.close()  # it reconnects: the response that should follow would be taken for that to the next one
-        text = redirect(answer.headers["Location"]) if answer.is_redirect else answer.text
-        if request.method == "POST" or answer.status_code >= 300:  # a successful read returns what was logged
-            text = without_token(text, self._token)
-        return Reply(answer.status_code, text, answer.headers.get("Retry-After"))
+        reads = request.method == "GET" and answer.status_code < 300  # and returns what was logged, as it is
+        return Reply.of(answer, answer.text, None if reads else self._token)
 
     def _connected(self) -> requests.Session:
         import requests

@@ -7,7 +7,7 @@ import re
 import traceback
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import orjson
@@ -76,6 +76,18 @@ class Reply:
     body: str = ""
     retry_after: str | None = None
 
+    @classmethod
+    def of(cls, response: requests.Response, body: str, token: str | None) -> Self:
+        """The reply that a response is; without the token, which it may repeat."""
+        if response.is_redirect:
+            body = _redirect(response.headers["Location"])
+        return cls(response.status_code, _without_token(body, token), response.headers.get("Retry-After"))
+
+    @classmethod
+    def failed(cls, error: BaseException, token: str | None) -> Self:
+        """The lack of a response, because of `error`."""
+        return cls(None, _without_token(_what_failed(error), token))
+
     @property
     def answer(self) -> Any:
         """The JSON in the body, or None if it is not JSON."""
@@ -140,7 +152,7 @@ def on_one_line(said: str) -> str:
     return "".join(filter(str.isprintable, " ".join(said.split())))
 
 
-def redirect(location: str) -> str:
+def _redirect(location: str) -> str:
     """Describe a redirect: where it leads, without the query, which may contain a secret."""
     return f"it redirects to {re.split('[?#]', location)[0]}, and redirects are not followed"
 
@@ -153,7 +165,7 @@ def hint(status: int | None, reason: str) -> str:
     return ""
 
 
-def without_token(text: str, token: str | None) -> str:
+def _without_token(text: str, token: str | None) -> str:
     """Mask the token in a server's or library's message, where it may be escaped for JSON, HTML or an address."""
     if token is None or len(token) < SHORTEST_SECRET:
         return text
@@ -167,7 +179,7 @@ def _escaped(character: str) -> str:
     return rf"(?:\\?{re.escape(character)}|(?i:\\u00{code}|%{code})|&#?\w+;)"
 
 
-def what_failed(error: BaseException) -> str:
+def _what_failed(error: BaseException) -> str:
     """The kind of failure and its root cause: the layers between repeat addresses, maybe with a proxy's password.
 
     The frames of all layers are cleared: they refer to each other and to the connection pool, which would otherwise

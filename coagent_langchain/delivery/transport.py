@@ -6,7 +6,7 @@ import queue
 import time
 from typing import Any
 
-from coagent_langchain.http import Reply, environment_settings, redirect, what_failed, without_token
+from coagent_langchain.http import Reply, environment_settings
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
@@ -84,10 +84,8 @@ class Transport:
             if answer.status_code < 200:
                 self._hang_up()  # the response that should follow would be taken for that to the next request
         except self._failures as error:
-            return Reply(None, without_token(what_failed(error), token))
-        if answer.is_redirect:
-            text = redirect(answer.headers["Location"])
-        return Reply(answer.status_code, without_token(text, token), answer.headers.get("Retry-After"))
+            return Reply.failed(error, token)
+        return Reply.of(answer, text, token)
 
 
 def _pieces(body: tuple[bytes | bytearray, ...]) -> list[memoryview]:
