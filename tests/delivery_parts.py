@@ -42,7 +42,7 @@ def ids(count: int, prefix: str = "e") -> list[str]:
 
 def left_by_the_dead(folder: Path, content: bytes, owner: str = "1-deadbeef", number: int = 0) -> Path:
     """Write a segment whose owner is gone."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{owner}-{number:06d}.jsonl"
     path.write_bytes(content)
     return path

@@ -15,11 +15,18 @@ from coagent_langchain.delivery import leftovers
 from coagent_langchain.delivery.folder import destination_folder
 from coagent_langchain.delivery.leftovers import Flushed, send_leftovers
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
+from coagent_langchain.delivery.spooled_delivery import SpooledDelivery
 from coagent_langchain.delivery.sync import SYNC_S
 from coagent_langchain.wire import BATCH_ENTRIES
 from tests.delivery_parts import append_each, delivery_to, ids, left_by_the_dead, line
 from tests.faulty_server import Answer, FaultyServer, Request, first, healthy
 from tests.waiting import until
+
+
+def leave(spool_dir: Path, base_url: str, event_ids: list[str]) -> Path:
+    """Leave these entries as a process that has died; return their file."""
+    folder = destination_folder(spool_dir, base_url)
+    return left_by_the_dead(folder, header(HEADER_BYTES) + b"".join(map(line, event_ids)))
 
 
 def test_what_comes_while_the_leavings_of_others_wait_is_on_the_disk_too(
@@ -28,13 +35,12 @@ def test_what_comes_while_the_leavings_of_others_wait_is_on_the_disk_too(
     """While a server hangs on a dead process's events, new ones are synced to disk, also after a rest."""
     monkeypatch.setattr(leftovers, "LOOK_EVERY_S", 0.0)
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
-        folder = destination_folder(tmp_path, server.base_url)
-        left_by_the_dead(folder, header(HEADER_BYTES) + line("left"))
+        leave(tmp_path, server.base_url, ["left"])
         delivery.append(line("a"))
         until(lambda: server.stored == ["a", "left"] and delivery._worker.idle)
         time.sleep(2 * SYNC_S)  # the thread that syncs rests too
         server.behave = lambda request: Answer(hangs=True)
-        left_by_the_dead(folder, header(HEADER_BYTES) + line("left later"))
+        leave(tmp_path, server.base_url, ["left later"])
         delivery.append(line("b"))
         assert server.wait_for(lambda: server.requests[-1].entries[0]["event_id"] == "left later")
         segment = delivery._spool._segments[-1]
@@ -60,12 +66,11 @@ def test_next_process_sends_what_was_left(tmp_path: Path) -> None:
 def test_what_was_left_goes_in_as_many_batches_as_it_takes(tmp_path: Path) -> None:
     """A dead process's files are removed once its last entry is sent, not its first batch."""
     with FaultyServer() as server:
-        folder = destination_folder(tmp_path, server.base_url)
-        left_by_the_dead(folder, header(HEADER_BYTES) + b"".join(map(line, ids(2 * BATCH_ENTRIES + 1))))
+        left = leave(tmp_path, server.base_url, ids(2 * BATCH_ENTRIES + 1))
         with delivery_to(server.base_url, tmp_path) as delivery:
             delivery.append(line("new"))
             arrived = server.wait_for(lambda: len(server.stored) == 2 * BATCH_ENTRIES + 2)
-            until(lambda: not [*folder.glob("1-deadbeef*")])
+            until(lambda: not left.exists())
 
     assert (arrived, server.stored) == (True, ["new", *ids(2 * BATCH_ENTRIES + 1)])
 
@@ -73,7 +78,7 @@ def test_what_was_left_goes_in_as_many_batches_as_it_takes(tmp_path: Path) -> No
 def test_what_was_left_and_waits_is_told_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A process that has no waiting events of its own says whose are waiting."""
     with FaultyServer(lambda request: Answer(503 if request.number > 1 else 200, b"{}")) as server:
-        left_by_the_dead(destination_folder(tmp_path, server.base_url), header(HEADER_BYTES) + line("left"))
+        leave(tmp_path, server.base_url, ["left"])
         with delivery_to(server.base_url, tmp_path) as delivery:
             delivery.append(line("a"))
             until(lambda: bool(caplog.messages))
@@ -87,7 +92,7 @@ def test_busy_process_sends_what_is_left_while_it_runs(tmp_path: Path, monkeypat
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(line("new"))
         until(lambda: delivery._worker.idle)  # it has looked for the first time
-        left = left_by_the_dead(destination_folder(tmp_path, server.base_url), header(HEADER_BYTES) + line("left"))
+        left = leave(tmp_path, server.base_url, ["left"])
 
         def goes_on() -> bool:
             delivery.append(line("more"))
@@ -159,6 +164,40 @@ def test_file_that_cannot_be_read_holds_nothing_up(
             flushed = delivery.flush(10)
 
     assert (adopted, flushed, server.stored, path.exists()) == (True, True, ["a", "2-00000002", "b"], True)
+
+
+def test_what_dead_processes_left_is_not_counted_as_ones_own(tmp_path: Path) -> None:
+    """The figures of a process are of its own entries, so that they add up."""
+    with FaultyServer() as server:
+        left = leave(tmp_path, server.base_url, ids(3, "left"))
+        with delivery_to(server.base_url, tmp_path) as delivery:
+            delivery.append(line("own"))
+            until(lambda: not left.exists())  # removed once its last entry is settled
+            stats = delivery.stats()
+
+    assert server.stored == ["own", *ids(3, "left")]
+    assert (stats.written, stats.acknowledged, stats.waiting) == (1, 1, 0)
+
+
+def test_flush_sends_all_of_ones_own_before_what_dead_processes_left(tmp_path: Path) -> None:
+    """A program that ends waits for its own entries, in as many batches as it takes."""
+    deliveries: list[SpooledDelivery] = []
+
+    def behave(request: Request) -> Answer:
+        until(lambda: bool(deliveries) and deliveries[0]._worker._flush_until > 0)
+        return Answer()
+
+    own = ids(BATCH_ENTRIES + 5)
+    with FaultyServer(behave) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        deliveries.append(delivery)
+        delivery.append(line(own[0]))
+        assert server.wait_for(lambda: bool(server.requests))
+        leave(tmp_path, server.base_url, ["left"])
+        delivery.append(b"".join(map(line, own[1:])), len(own) - 1)
+        assert delivery.flush(10)
+        assert server.wait_for(lambda: "left" in server.stored)
+
+    assert server.stored == [*own, "left"]
 
 
 def test_command_that_sends_does_not_repeat_what_cannot_succeed(tmp_path: Path) -> None:
