@@ -7,6 +7,7 @@ from `genai-prices` once, by pricing the smallest input of the band, and later c
 from __future__ import annotations
 
 import functools
+from bisect import bisect_left
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -148,17 +149,17 @@ def _rates(model: ModelInfo, provider: Provider, now: datetime, size: int) -> Ra
     """The model's rates at this time, for inputs of this size."""
     cache, price = _cache, model.get_prices(now)
     starts = _starts(cache, price)
-    band = sum(start < size for start in starts) if starts else 0
+    band = bisect_left(starts, size)
     key = (id(price), band)
     rates = cache.rates.get(key)
     if rates is None:
         one = starts[band - 1] + 1 if band else 1  # the smallest input of the band
-        request = _asked(model, provider, now, None, input_tokens=0, output_tokens=0)
-        base = _asked(model, provider, now, None, input_tokens=one)
-        parts = ({"cache_read_tokens": one}, {"cache_write_tokens": one},
-                 {"cache_write_tokens": one, "cache_write_1h_tokens": one})  # fmt: skip
-        read, write, write_1h = (_asked(model, provider, now, None, input_tokens=one, **part) for part in parts)
-        output = _asked(model, provider, now, None, input_tokens=one, output_tokens=1) - base
+        total = functools.partial(_asked, model, provider, now, None)
+        request, base = total(input_tokens=0, output_tokens=0), total(input_tokens=one)
+        read = total(input_tokens=one, cache_read_tokens=one)
+        write = total(input_tokens=one, cache_write_tokens=one)
+        write_1h = total(input_tokens=one, cache_write_tokens=one, cache_write_1h_tokens=one)
+        output = total(input_tokens=one, output_tokens=1) - base
         plain, read, write, write_1h = ((dollars - request) / one for dollars in (base, read, write, write_1h))
         rates = cache.rates[key] = Rates(request, plain, read, write, write_1h, output)
     return rates
