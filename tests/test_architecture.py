@@ -48,6 +48,7 @@ def test_values_know_no_run_and_no_session() -> None:
 
     assert {name for name in own if not name.startswith("coagent_langchain.values")} == {
         "coagent_langchain.errors",
+        "coagent_langchain.exceptions",
         "coagent_langchain.loaded",
         "coagent_langchain.texts",
         "coagent_langchain.wire",

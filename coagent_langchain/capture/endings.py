@@ -14,7 +14,8 @@ from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_tree import RunTree
-from coagent_langchain.errors import guard, is_cancellation
+from coagent_langchain.errors import guard
+from coagent_langchain.exceptions import is_cancellation
 from coagent_langchain.sessions.pending import Stop
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.registry import RunCloser

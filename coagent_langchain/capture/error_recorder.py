@@ -18,7 +18,7 @@ from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.routing import routing_entries
 from coagent_langchain.capture.run import MAX_FAILURES, NOTHING, Run
-from coagent_langchain.errors import is_same, reference
+from coagent_langchain.exceptions import is_same, reference
 from coagent_langchain.sessions import scope
 from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.values.answers import Answer

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from coagent_langchain.capture.run import MAX_CLIMB, MAX_FAILURES, Run
-from coagent_langchain.errors import is_same
+from coagent_langchain.exceptions import is_same
 
 MAX_SIBLINGS = 1_000  # open runs that are searched for a sibling
 

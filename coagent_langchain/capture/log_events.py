@@ -12,7 +12,7 @@ from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import NOTHING, Run
 from coagent_langchain.capture.run_tree import MUTED, Muted
-from coagent_langchain.errors import reference
+from coagent_langchain.exceptions import reference
 from coagent_langchain.outlet import is_redacting
 from coagent_langchain.sessions import scope
 from coagent_langchain.sessions.prompt import Prompt

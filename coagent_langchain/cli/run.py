@@ -11,7 +11,8 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.config import parse_bool
-from coagent_langchain.errors import guard, reference
+from coagent_langchain.errors import guard
+from coagent_langchain.exceptions import reference
 
 if TYPE_CHECKING:
     from coagent_langchain.capture.handler import CoagentCallbackHandler

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from coagent_langchain.checks import check_meta, check_prompt, check_session_id, new_session_id
-from coagent_langchain.errors import guard, is_same, reference, session_status
+from coagent_langchain.errors import guard
+from coagent_langchain.exceptions import is_same, reference, session_status
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.scope import Scope

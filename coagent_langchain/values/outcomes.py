@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core import exceptions
 
-from coagent_langchain.errors import is_cancellation
+from coagent_langchain.exceptions import is_cancellation
 from coagent_langchain.loaded import is_of
 from coagent_langchain.values.content import as_dict
 from coagent_langchain.values.snapshot import snapshot
