@@ -26,7 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Delete the sessions."""
     with opened_beside(options.store) as store:
-        if missing := {*options.sessions} - {each.session_id for each in store.summaries()}:
+        if missing := {*options.sessions} - {each.run_id for each in store.summaries()}:
             raise CoagentError(f"no session {min(missing)!r} in {public_address(options.store)}")
         tell(store.delete(options.sessions))
     return 0

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     before_ms = now_ms() - options.older_than
     with opened_beside(options.store) as store:
         if options.dry_run:
-            _list([each for each in store.summaries() if each.last_ms < before_ms])
+            _list([each for each in store.summaries() if each.end_timestamp < before_ms])
         else:
             tell(store.prune(before_ms))
     return 0
@@ -56,6 +56,6 @@ def run(options: argparse.Namespace) -> int:
 def _list(old: list[Summary]) -> None:
     """Print the sessions that would be deleted, and how much that is."""
     if old:
-        rows = [(one_line(each.session_id), local_time(each.last_ms), f"{each.entries:,}") for each in old]
+        rows = [(one_line(each.run_id), local_time(each.end_timestamp), f"{each.log_count:,}") for each in old]
         print(table(("SESSION", "LAST EVENT", "EVENTS"), rows, right=("EVENTS",)) + "\n")
-    print(f"would delete {amount(len(old), sum(each.entries for each in old))}")
+    print(f"would delete {amount(len(old), sum(each.log_count for each in old))}")

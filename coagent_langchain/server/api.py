@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 from coagent_langchain.server import filters, openapi, validation
 from coagent_langchain.server.lookups import number_in, store_of
 from coagent_langchain.server.responses import blocks, error_response, json_response
-from coagent_langchain.server.store import ALL, Store, Summary, every_entry
+from coagent_langchain.server.store import ALL, Store, every_entry
 from coagent_langchain.texts import counted
 
 MAX_PAUSE = 60  # seconds between two parts of a body
@@ -106,17 +106,7 @@ def get_runs(request: Request) -> Response:
     if request.query_params.get("summarize", "0") in ("0", "false", ""):
         return json_response(store_of(request).session_ids())
     newest = number_in(request.query_params, "newest") or ALL
-    return json_response([_summary(each) for each in store_of(request).summaries(newest)])
-
-
-def _summary(each: Summary) -> dict[str, Any]:
-    """The four fields of every CoAgent server, and eight of ours."""
-    return {
-        "run_id": each.session_id, "log_count": each.entries, "start_timestamp": each.first_ms,
-        "end_timestamp": each.last_ms, "status": each.status,
-        "title": each.title, "total_tokens": each.total_tokens, "cost": each.cost, "errors": each.errors,
-        "failure": each.failure, "models": each.models, "tags": each.tags,
-    }  # fmt: skip
+    return json_response(store_of(request).summaries(newest))
 
 
 def get_logs(request: Request) -> Response:

@@ -198,7 +198,7 @@ def test_data_of_published_servers_can_be_read(door: Door, opened: Callable[[str
          "raw": "its own", "llm_response": {"response": "Hi there", "input_tokens": 4, "output_tokens": 2}},
     ]  # fmt: skip
     assert (session.entries, session.title, session.total_tokens, session.tags) == (2, "Hello", 6, ("x",))
-    assert [(each.session_id, each.entries) for each in store.summaries()] == [("old", 2), ("twin", 2)]
+    assert [(each.run_id, each.log_count) for each in store.summaries()] == [("old", 2), ("twin", 2)]
     assert (hits(store, "old", "hi there"), holding(store, "hi there")) == (["e2"], ["old"])
 
 
@@ -306,7 +306,7 @@ def test_insert_that_was_broken_off_before_it_was_counted_is_counted_when_it_com
     put(store, second, other, third := entry(at=2))
 
     assert bodies(store) == [first, second, third]
-    assert [(each.session_id, each.entries, each.total_tokens) for each in store.summaries()] == [
+    assert [(each.run_id, each.log_count, each.total_tokens) for each in store.summaries()] == [
         ("other", 1, None), ("s", 3, 10), ("whole", 1, None),
     ]  # fmt: skip
 

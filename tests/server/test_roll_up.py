@@ -121,8 +121,8 @@ def test_status_of_the_end(store: Store) -> None:
 
 def failures(store: Store) -> list[tuple[str, str]]:
     """Each session's failure, alone and in the list, by the sessions' ids."""
-    listed = sorted(store.summaries(), key=lambda summary: summary.session_id)
-    return [(store.session(summary.session_id).failure, summary.failure) for summary in listed]
+    listed = sorted(store.summaries(), key=lambda summary: summary.run_id)
+    return [(store.session(summary.run_id).failure, summary.failure) for summary in listed]
 
 
 FAILURES = [
@@ -315,7 +315,7 @@ def test_reported_cost_of_zero_is_no_unknown_cost(store: Store) -> None:
     for session_id, reported in (("free", {"cost": 0}), ("unknown", {"cost": None}), ("silent", {})):
         put(store, entry("llm_response", session_id=session_id, performance_metrics=reported))
 
-    assert {found.session_id: found.cost for found in store.summaries()} == {"free": 0, "unknown": None, "silent": None}
+    assert {found.run_id: found.cost for found in store.summaries()} == {"free": 0, "unknown": None, "silent": None}
 
 
 def test_large_and_odd_figures_do_no_harm(store: Store) -> None:

@@ -155,7 +155,7 @@ def test_runs_come_earliest_first(store: Store) -> None:
         Summary("the first", 1, T0 + 5, T0 + 5, NO_END, "", "", None, None, 0, ['m,"1"'], ["prod"]),
         Summary("late", 4, T0 + 10, T0 + 30, "failed", "Plan", "no", 7, 0.5, 1, [], ["prod", "v2"]),
     ]
-    assert [each.session_id for each in store.summaries(1)] == ["late"]
+    assert [each.run_id for each in store.summaries(1)] == ["late"]
 
 
 def test_unknown_sort_is_refused(store: Store) -> None:
@@ -293,7 +293,7 @@ def test_appends_from_many_threads_all_arrive(store: Store) -> None:
     for future in futures:
         future.result(timeout=10)
 
-    assert sum(summary.entries for summary in store.summaries()) == 300
+    assert sum(summary.log_count for summary in store.summaries()) == 300
 
 
 def test_cursor_of_an_entry(store: Store) -> None:

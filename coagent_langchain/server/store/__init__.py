@@ -145,12 +145,12 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A row of `GET /runs?summarize=1`: fields as in `Session`."""
+    """An object of `GET /runs?summarize=1`: the first four fields are those of every CoAgent server."""
 
-    session_id: str
-    entries: int
-    first_ms: int
-    last_ms: int
+    run_id: str
+    log_count: int
+    start_timestamp: int
+    end_timestamp: int
     status: str
     title: str
     failure: str
