@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.server.lookups import number_in, session_of, store_of, view_of
+from coagent_langchain.server.lookups import number_in, session_of, store_of, timeline_of
 from coagent_langchain.server.pages import render
 from coagent_langchain.server.presentation import charts, contents, transcript
 from coagent_langchain.server.presentation import conversation as talk
@@ -22,10 +22,10 @@ from coagent_langchain.server.presentation.event_summary import summarize_json
 from coagent_langchain.server.presentation.formats import count, visible
 from coagent_langchain.server.presentation.jsonview import pretty, shown
 from coagent_langchain.server.presentation.rows import rows
+from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.responses import json_response
-from coagent_langchain.server.store import Cursor, Entry, Store, entry_at
-from coagent_langchain.server.timelines import View
+from coagent_langchain.server.store import Cursor, Entry, Session, Store, entry_at
 from coagent_langchain.wire import JsonObject, now_ms
 
 MAX_PAGE = 500  # events per request
@@ -42,20 +42,20 @@ def head(request: Request) -> HTMLResponse:
 
 def timeline(request: Request) -> Response:
     """The rows of the tree (`rows.rows`), with the times that they are relative to."""
-    view = view_of(request)
-    t0 = view.session.first_ms
-    return json_response({"t0": t0, "now": now_ms() - t0 if view.session.status == "running" else None,
-                  "rows": rows(view.timeline, t0), "entries": len(view.timeline.times)})  # fmt: skip
+    session, tree = timeline_of(request)
+    t0 = session.first_ms
+    return json_response({"t0": t0, "now": now_ms() - t0 if session.status == "running" else None,
+                  "rows": rows(tree, t0), "entries": len(tree.times)})  # fmt: skip
 
 
-def _unended(view: View) -> str:
+def _unended(session: Session) -> str:
     """The status shown for a call without an end."""
-    return "running" if view.session.status == "running" else "unfinished"
+    return "running" if session.status == "running" else "unfinished"
 
 
 def overview(request: Request) -> HTMLResponse:
     """The token chart and the tables of models and tools."""
-    return render("overview.html", **charts.overview(view_of(request).timeline))
+    return render("overview.html", **charts.overview(timeline_of(request)[1]))
 
 
 def chosen(request: Request) -> list[Entry]:
@@ -80,10 +80,10 @@ def chosen(request: Request) -> list[Entry]:
 
 def event_detail(request: Request) -> HTMLResponse:
     """The detail pane of one bar's entries."""
-    entries, view = chosen(request), view_of(request)
-    made = detail(entries, view.timeline.bar_of(entries[0].seq))
+    entries, (session, tree) = chosen(request), timeline_of(request)
+    made = detail(entries, tree.bar_of(entries[0].seq))
     tabs = ["Content", *(["Stack"] if made.stacks else []), "Attributes", "Metadata", "Raw"]
-    return render("detail.html", d=made, tabs=tabs, unended=_unended(view))
+    return render("detail.html", d=made, tabs=tabs, unended=_unended(session))
 
 
 def earlier(request: Request) -> HTMLResponse:
@@ -117,26 +117,25 @@ def text(request: Request) -> PlainTextResponse:
 
 def events(request: Request) -> Response:
     """A page of the table of events, by `offset`, `limit` and optionally `q` (words) and `type`; with all types."""
-    view = view_of(request)
-    places = _places(request, view)
+    session, tree = timeline_of(request)
+    places = _places(request, tree)
     offset = number_in(request.query_params, "offset")
     limit = min(number_in(request.query_params, "limit", 200), MAX_PAGE)
-    page = [_event_row(entry) for entry in _entries(request, view, places[offset : offset + limit])]
-    types = [(name, f"{visible(name)} ({count(number)})") for name, number in sorted(view.session.types.items())]
-    return json_response({"total": len(places), "t0": view.session.first_ms, "rows": page, "types": types})
+    page = [_event_row(entry) for entry in _entries(request, tree, places[offset : offset + limit])]
+    types = [(name, f"{visible(name)} ({count(number)})") for name, number in sorted(session.types.items())]
+    return json_response({"total": len(places), "t0": session.first_ms, "rows": page, "types": types})
 
 
-def _entries(request: Request, view: View, places: Sequence[int]) -> Iterator[Entry]:
+def _entries(request: Request, tree: Timeline, places: Sequence[int]) -> Iterator[Entry]:
     """The entries at these places of the timeline; consecutive ones are read in one query."""
-    store, session_id = store_of(request), view.session.session_id
-    times, seqs = view.timeline.times, view.timeline.seqs
+    store, session_id = store_of(request), request.path_params["session_id"]
     at = 0
     while at < len(places):
         run = 1
         while at + run < len(places) and places[at + run] == places[at] + run:
             run += 1
         place = places[at]
-        found = store.entries(session_id, after=Cursor(times[place], seqs[place] - 1), limit=run)
+        found = store.entries(session_id, after=Cursor(tree.times[place], tree.seqs[place] - 1), limit=run)
         yield from found
         at += len(found) or run  # none if the session has been deleted meanwhile
 
@@ -147,22 +146,21 @@ def _event_row(entry: Entry) -> list[Any]:
             m.input, m.output, m.cached, m.cost, visible(m.event_id), len(entry.body), bool(m.failed)]  # fmt: skip
 
 
-def _places(request: Request, view: View) -> Sequence[int]:
+def _places(request: Request, tree: Timeline) -> Sequence[int]:
     """The places in the timeline of the events that match the query: words `q` and a `type`, or either or neither."""
-    timeline = view.timeline
     words, event_type = request.query_params.get("q", "").strip(), request.query_params.get("type", "")
     if not words and not event_type:
-        return range(len(timeline.seqs))
+        return range(len(tree.seqs))
     hits = set(_hits(request)) if words else None
-    return [place for place, seq in enumerate(timeline.seqs)
-            if (hits is None or seq in hits) and (not event_type or timeline.types[place] == event_type)]  # fmt: skip
+    return [place for place, seq in enumerate(tree.seqs)
+            if (hits is None or seq in hits) and (not event_type or tree.types[place] == event_type)]  # fmt: skip
 
 
 def place(request: Request) -> Response:
     """The place of an event in the table of all events."""
     entry = chosen(request)[0]
     try:
-        return json_response({"place": view_of(request).timeline.seqs.index(entry.seq)})
+        return json_response({"place": timeline_of(request)[1].seqs.index(entry.seq)})
     except ValueError:  # a second copy of an event, or deleted in between
         raise HTTPException(404, "There is no such event.") from None
 
@@ -179,13 +177,13 @@ def _hits(request: Request) -> list[int]:
 
 def conversation(request: Request) -> HTMLResponse:
     """A page of the conversation, starting at the item `from`."""
-    view = view_of(request)
-    outline = talk.outline(view.timeline)
+    session, tree = timeline_of(request)
+    outline = talk.outline(tree)
     start = number_in(request.query_params, "from")
     end = start + talk.PAGE
-    read_one = partial(read_entry, store_of(request), view.session.session_id)
-    made = talk.items(outline[start:end], read_one, talk.ran(view.timeline.tools))
-    return render("conversation.html", items=made, unended=_unended(view), **_more(len(outline), end))
+    read_one = partial(read_entry, store_of(request), session.session_id)
+    made = talk.items(outline[start:end], read_one, talk.ran(tree.tools))
+    return render("conversation.html", items=made, unended=_unended(session), **_more(len(outline), end))
 
 
 def _more(total: int, end: int) -> dict[str, int]:
@@ -202,10 +200,10 @@ def read_entry(store: Store, session_id: str, at: int, seq: int) -> JsonObject |
 
 def raw(request: Request) -> HTMLResponse:
     """A page of the entries that contain the words `q`, as indented JSON, starting at the place `from`."""
-    view, start = view_of(request), number_in(request.query_params, "from")
-    places = _places(request, view)
+    (_, tree), start = timeline_of(request), number_in(request.query_params, "from")
+    places = _places(request, tree)
     page = places[start : start + RAW_PAGE]
-    entries = [_raw_entry(entry, place + 1) for place, entry in zip(page, _entries(request, view, page), strict=False)]
+    entries = [_raw_entry(entry, place + 1) for place, entry in zip(page, _entries(request, tree, page), strict=False)]
     return render("raw.html", entries=entries, start=start, **_more(len(places), start + RAW_PAGE))
 
 

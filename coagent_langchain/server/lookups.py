@@ -8,8 +8,9 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.store import Session, Store
-from coagent_langchain.server.timelines import Timelines, View
+from coagent_langchain.server.timelines import Timelines
 
 
 class AnyConvertor(PathConvertor):
@@ -54,6 +55,7 @@ def number_in(query: Mapping[str, str], name: str, absent: int = 0) -> int:
     return min(int(given[:10]), 10**9) if given.isascii() and given.isdigit() else 0
 
 
-def view_of(request: Request) -> View:
-    """The session of the request with its timeline."""
-    return timelines_of(request).get(session_of(request))
+def timeline_of(request: Request) -> tuple[Session, Timeline]:
+    """The session of the request, and its timeline."""
+    session = session_of(request)
+    return session, timelines_of(request).get(session)

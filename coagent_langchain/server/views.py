@@ -84,7 +84,7 @@ def compare(request: Request) -> HTMLResponse:
     found = [session for name in chosen if name and (session := store_of(request).session(name))]
     if len(found) < 2:
         return _ask_for_two(request, chosen, found)
-    timelines = [timelines_of(request).get(one).timeline for one in found]
+    timelines = [timelines_of(request).get(one) for one in found]
     read = [(timeline, partial(fragments.read_entry, store_of(request), one.session_id))
             for timeline, one in zip(timelines, found, strict=True)]  # fmt: skip
     return render("compare.html", both=found, figures=figures(*found), pairs=pairs(*(sides(*each) for each in read)),

@@ -23,7 +23,7 @@ from tests.server.samples import entry, put
 from tests.waiting import until
 
 
-@pytest.mark.parametrize(("limit", "most"), [("KEPT_ENTRIES", 6), ("KEPT_VIEWS", 2)])
+@pytest.mark.parametrize(("limit", "most"), [("KEPT_ENTRIES", 6), ("KEPT_TIMELINES", 2)])
 def test_so_many_timelines_are_kept(running: Running, monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
     """The least recently viewed one is rebuilt, the others are kept; the latest always stays."""
     monkeypatch.setattr(timelines, limit, most)
@@ -34,7 +34,7 @@ def test_so_many_timelines_are_kept(running: Running, monkeypatch: pytest.Monkey
     def look(name: str) -> Timeline:
         session = running.store.session(name)
         assert session is not None
-        return kept.get(session).timeline
+        return kept.get(session)
 
     first = {name: look(name) for name in "abac"}  # b is evicted for c
     again = {name: look(name) is first[name] for name in "acb"}
@@ -42,7 +42,7 @@ def test_so_many_timelines_are_kept(running: Running, monkeypatch: pytest.Monkey
 
     assert again == {"a": True, "c": True, "b": False}
     assert look("large") is large
-    assert kept._building.keys() == kept._views.keys()
+    assert kept._building.keys() == kept._kept.keys()
 
 
 def test_session_that_was_deleted_is_not_shown_for_another_with_its_id(tmp_path: Path) -> None:
