@@ -183,13 +183,7 @@ def conversation(request: Request) -> HTMLResponse:
     end = start + talk.PAGE
     read_one = partial(read_entry, store_of(request), session.session_id)
     made = talk.items(outline[start:end], read_one, talk.ran(tree.tools))
-    return render("conversation.html", items=made, unended=_unended(session), **_more(len(outline), end))
-
-
-def _more(total: int, end: int) -> dict[str, int]:
-    """Where the next page begins and how many items remain, for the button below a page; zeros on the last page."""
-    left = max(total - end, 0)
-    return {"next": end if left else 0, "left": left}
+    return render("conversation.html", items=made, unended=_unended(session), end=end, total=len(outline))
 
 
 def read_entry(store: Store, session_id: str, at: int, seq: int) -> JsonObject | None:
@@ -202,9 +196,10 @@ def raw(request: Request) -> HTMLResponse:
     """A page of the entries that contain the words `q`, as indented JSON, starting at the place `from`."""
     (_, tree), start = timeline_of(request), number_in(request.query_params, "from")
     places = _places(request, tree)
-    page = places[start : start + RAW_PAGE]
+    end = start + RAW_PAGE
+    page = places[start:end]
     entries = [_raw_entry(entry, place + 1) for place, entry in zip(page, _entries(request, tree, page), strict=False)]
-    return render("raw.html", entries=entries, start=start, **_more(len(places), start + RAW_PAGE))
+    return render("raw.html", entries=entries, start=start, end=end, total=len(places))
 
 
 def _raw_entry(entry: Entry, number: int) -> dict[str, Any]:
