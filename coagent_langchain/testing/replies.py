@@ -127,12 +127,3 @@ def told(script: Callable[[OllamaRequest], Reply], request: OllamaRequest) -> An
         return as_answer(script(request))
     except Exception as error:  # noqa: BLE001 - a user's function: the client under test shall see what is wrong with it
         return Failure(f"the script raised {type(error).__name__}: {error}")
-
-
-def is_json(text: str) -> bool:
-    """Whether the text is JSON, as structured output must be."""
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
