@@ -21,7 +21,7 @@ from coagent_langchain.server.pages import render
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.compare import figures, first_call, left_out, pairs, settings, sides
 from coagent_langchain.server.store import STATUSES, Session
-from coagent_langchain.server.store.query import SORTS, Page, Query, Sort
+from coagent_langchain.server.store.query import SORTS, Page, Query
 from coagent_langchain.server.store.text import FOUND
 from coagent_langchain.wire import EventType, now_ms
 
@@ -149,7 +149,6 @@ def _ignored(given: Mapping[str, str]) -> list[str]:
 def read_query(given: Mapping[str, str]) -> Query:
     """The store query for the list's address; invalid values are ignored."""
     sort = _chosen(given, "sort") or NEWEST
-    column: Sort = next(known for known in SORTS if known == sort.removeprefix("-"))
     page = max(number_in(given, "page"), 1)
     period = PERIODS.get(_chosen(given, "period"))
     return Query(
@@ -159,7 +158,7 @@ def read_query(given: Mapping[str, str]) -> Query:
         model=given.get("model", ""),
         tag=given.get("tag", ""),
         since_ms=now_ms() - period[1] if period else None,
-        sort=column,
+        sort=sort.removeprefix("-"),
         ascending=not sort.startswith("-"),
         limit=PAGE,
         offset=(page - 1) * PAGE,

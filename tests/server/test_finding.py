@@ -13,7 +13,7 @@ import requests
 
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import MAX_FACETS, Store, connection_pool, query, text
-from coagent_langchain.server.store.query import Page, Query, Sort
+from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.validation import read
 from tests.server.samples import T0, entry, hits, holding, put
 
@@ -76,7 +76,7 @@ def test_sessions_without_a_figure_come_last(store: Store) -> None:
         put(store, entry("llm_response", session_id=name, llm_response={"input_tokens": tokens},
                          performance_metrics={"cost": cost}))  # fmt: skip
 
-    def order(sort: Sort, ascending: bool) -> str:
+    def order(sort: str, ascending: bool) -> str:
         found = store.sessions(Query(sort=sort, ascending=ascending)).sessions
         return "".join(session.session_id for session in found)
 

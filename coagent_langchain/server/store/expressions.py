@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coagent_langchain.server.store.query import SORTS, Sort
+from coagent_langchain.server.store.query import SORTS
 from coagent_langchain.unended import NO_END, PAUSE_MS, SILENT_MS
 from coagent_langchain.wire import now_ms
 
@@ -34,7 +34,7 @@ def status_now() -> str:
     )
 
 
-def sorted_by(sort: Sort, inputs: str) -> str:
+def sorted_by(sort: str, inputs: str) -> str:
     """The sort key of a list of sessions, equal to the value shown: see `Session.duration_ms`, `Session.prompts`.
 
     Parameters:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from coagent_langchain.server.store import Session
 
-Sort = Literal[
-    "last", "first", "duration", "entries", "prompts", "llm_calls", "tool_calls", "errors", "total_tokens", "cost"
-]
-SORTS: tuple[Sort, ...] = get_args(Sort)
+SORTS = ("last", "first", "duration", "entries", "prompts", "llm_calls", "tool_calls", "errors", "total_tokens", "cost")
 Cut = Literal["", "found", "time"]
 COUNTED = 10_000  # most sessions whose types, models and tags are counted: all of these are read for it
 
@@ -28,7 +25,7 @@ class Query:
         type: event type that the session must contain.
         since_ms: the session has entries since this time.
         counts: whether to count what the sessions have, if there is a filter.
-        sort: what to sort by, see `SORTS`; descending unless `ascending`.
+        sort: what to sort by, one of `SORTS`; descending unless `ascending`.
     """
 
     text: str = ""
@@ -38,7 +35,7 @@ class Query:
     tag: str = ""
     since_ms: int | None = None
     counts: bool = False
-    sort: Sort = "last"
+    sort: str = "last"
     ascending: bool = False
     limit: int = 50
     offset: int = 0
