@@ -155,18 +155,16 @@ class SqliteStore(Store):
         # choose the page before reading its sessions: sorting all sessions with their turns is slow
         chosen = f"SELECT id FROM sessions {where} {order} LIMIT ? OFFSET ?"
         shown = f"{sqlite_sessions.SELECT} WHERE id IN ({chosen}) {order}"
-        with available("read"), self._pool.connection() as connection:
-            rows = connection.execute(shown, (*parameters, query.limit, query.offset)).fetchall()
-            total, *used = connection.execute(f"SELECT {totals(where)} FROM sessions {where}", parameters).fetchone()
-            page = Page([sqlite_sessions.session_of(connection, row) for row in rows], total, cut, *used)
-            if not counts_wanted(query, where, total):
-                return page
-            return replace(page, counts=by_kind(connection.execute(sqlite_sessions.counts(where), parameters)))
+        rows = self._all(shown, (*parameters, query.limit, query.offset))
+        total, *used = self._all(f"SELECT {totals(where)} FROM sessions {where}", parameters)[0]
+        page = Page([sqlite_sessions.session_of(row) for row in rows], total, cut, *used)
+        if not counts_wanted(query, where, total):
+            return page
+        return replace(page, counts=by_kind(self._all(sqlite_sessions.counts(where), parameters)))
 
     def session(self, session_id: str) -> Session | None:
-        with available("read"), self._pool.connection() as connection:
-            row = connection.execute(f"{sqlite_sessions.SELECT} WHERE session_id = ?", (session_id,)).fetchone()
-            return sqlite_sessions.session_of(connection, row) if row else None
+        found = self._all(f"{sqlite_sessions.SELECT} WHERE session_id = ?", (session_id,))
+        return sqlite_sessions.session_of(found[0]) if found else None
 
     def facets(self, kind: Literal["model", "tag"]) -> list[str]:
         sql = "SELECT value FROM facets WHERE kind = ? GROUP BY value ORDER BY count(*) DESC, value LIMIT ?"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ import orjson
 
 from coagent_langchain.server.store import ALL, MAX_FACETS, Session, Summary
 from coagent_langchain.server.store.expressions import FAILURE, status_now, summary
-from coagent_langchain.server.store.query import Query, by_kind
+from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.store.rollup import COUNTERS, COUNTS, Rollup
 from coagent_langchain.server.store.text import words_and_phrases
 
@@ -63,7 +62,7 @@ def merge(connection: sqlite3.Connection, rollups: Iterable[Rollup]) -> dict[str
     found = connection.execute(  # as hex: SQLite 3.53 cuts a key at a null character
         f"SELECT json_group_object(hex(session_id), id) FROM sessions WHERE {named_in(ids)}", ids
     ).fetchone()[0]
-    numbers = {bytes.fromhex(key).decode(): number for key, number in json.loads(found).items()}
+    numbers = {bytes.fromhex(key).decode(): number for key, number in orjson.loads(found).items()}
     insert_rows(
         connection,
         _PROMPTS,
@@ -81,28 +80,30 @@ def _row(r: Rollup) -> tuple[Any, ...]:
             r.title_ms, r.title, r.ended_ms, r.ended, r.active_ms, r.failure_ms, r.failure)  # fmt: skip
 
 
-def summaries(connection: sqlite3.Connection, newest: int = ALL) -> list[Summary]:
-    """See `Store.summaries`."""
-    facets = "(SELECT json_group_array(value) FROM facets WHERE session = id AND kind = '%s')"
-    sql = f"""SELECT {summary()}, {facets % "model"}, {facets % "tag"} FROM sessions
-        ORDER BY first_ms DESC, id DESC LIMIT ?"""
-    rows = (
-        (*row[:-2], *(sorted(orjson.loads(each)) for each in row[-2:])) for row in connection.execute(sql, (newest,))
-    )
-    return [Summary(*row) for row in rows][::-1]
-
-
 INPUTS = "(SELECT count FROM facets WHERE session = sessions.id AND kind = 'type' AND value = 'user_input')"
+_TYPES = "(SELECT json_group_object(value, count) FROM facets WHERE session = sessions.id AND kind = 'type')"
+_MODELS = "(SELECT json_group_array(value) FROM facets WHERE session = sessions.id AND kind = 'model')"
+_TAGS = "(SELECT json_group_array(value) FROM facets WHERE session = sessions.id AND kind = 'tag')"
 _TURNS = "(SELECT coalesce(sum(turns), 0) FROM prompts WHERE session = id)"
-SELECT = f"""SELECT id, session_id, first_ms, last_ms, status, title, {FAILURE}, cost,
+SELECT = f"""SELECT {_TYPES}, {_MODELS}, {_TAGS}, session_id, first_ms, last_ms, status, title, {FAILURE}, cost,
     {", ".join(_TURNS if name == "turns" else name for name in COUNTS)} FROM sessions"""
 
 
-def session_of(connection: sqlite3.Connection, row: Sequence[Any]) -> Session:
+def session_of(row: Sequence[Any]) -> Session:
     """The `Session` of a row of `SELECT`."""
-    number, *rest = row
-    facets = by_kind(connection.execute("SELECT kind, value, count FROM facets WHERE session = ?", (number,)))
-    return Session.of(rest, types=facets["type"], models=facets["model"], tags=facets["tag"])
+    types, models, tags, *rest = row
+    return Session.of(rest, types=orjson.loads(types), models=_sorted(models), tags=_sorted(tags))
+
+
+def summaries(connection: sqlite3.Connection, newest: int = ALL) -> list[Summary]:
+    """See `Store.summaries`."""
+    sql = f"SELECT {_MODELS}, {_TAGS}, {summary()} FROM sessions ORDER BY first_ms DESC, id DESC LIMIT ?"
+    rows = ((*row, _sorted(models), _sorted(tags)) for models, tags, *row in connection.execute(sql, (newest,)))
+    return [Summary(*row) for row in rows][::-1]
+
+
+def _sorted(values: str) -> list[str]:
+    return sorted(orjson.loads(values))
 
 
 def counts(where: str) -> str:
