@@ -61,8 +61,7 @@ class Index:
                 self._connection.execute(statement)
             self._connection.execute("ATTACH ? AS log", (str(path),))
             self._connection.create_function("indexed", 1, indexed, deterministic=True)
-        self._closed = False
-        self._pause = threading.Event()
+        self._closed = threading.Event()
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="coagent-store-index", daemon=True)
 
@@ -84,8 +83,7 @@ class Index:
     def close(self) -> None:
         """Stop; the remaining entries are indexed after the next start."""
         with self._news:
-            self._closed = True
-            self._pause.set()
+            self._closed.set()
             self._news.notify_all()
         if self._thread.ident is not None:
             self._thread.join()
@@ -94,20 +92,20 @@ class Index:
     @guard
     def _run(self) -> None:
         done = self.blocks
-        while not self._closed:
+        while not self._closed.is_set():
             self._await_news(done)
             seen = self._latest()
-            self._pause.wait(PAUSE)
+            self._closed.wait(PAUSE)
             if self._latest() - seen > BURST and seen - done * BLOCK < MAX_LAG:
                 continue
             try:
                 done = self._step()
             except sqlite3.DatabaseError:  # no space, a long lock, damage: searches read unindexed entries
-                self._pause.wait(RETRY)
+                self._closed.wait(RETRY)
 
     def _await_news(self, done: int) -> None:
         with self._news:
-            self._news.wait_for(lambda: self._closed or self._complete() > done)
+            self._news.wait_for(lambda: self._closed.is_set() or self._complete() > done)
 
     def _complete(self) -> int:
         """The number of blocks whose entries are all stored."""
