@@ -17,42 +17,35 @@ MAX_ENTRY = 8_000_000  # bytes: enough for the longest responses of today's mode
 
 Problems = tuple[tuple[str, str], ...]  # of one value: pairs of path below it ("" for the value itself) and message
 NONE: Problems = ()
+Check = Callable[[Any], Problems]
 
 
-def _types_of(annotation: Any) -> frozenset[type]:
-    """The Python types of the JSON values of a wire model's field, e.g. `{str, NoneType}`."""
-    options = typing.get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    found: set[type] = set()
-    for option in options:
+def _rule_of(annotation: Any) -> tuple[frozenset[type], Check | None]:
+    """The Python types of the JSON values of a wire model's field, e.g. `{str, NoneType}`, and the check beyond it."""
+    types: set[type] = set()
+    check: Check | None = None
+    for option in typing.get_args(annotation) if isinstance(annotation, UnionType) else (annotation,):
         kind = typing.get_origin(option) or option
         if issubclass(kind, BaseModel):
-            found.add(dict)
+            types.add(dict)
+            check = _fields(kind)
+        elif issubclass(kind, StrEnum):
+            types.add(str)
+            check = _one_of(kind)
         elif issubclass(kind, float):
-            found |= {float, int}
+            types |= {float, int}
         else:
-            found.add(str if issubclass(kind, StrEnum) else kind)
-    return frozenset(found)
+            types.add(kind)
+            check = _strings if typing.get_args(option) == (str,) else check
+    return frozenset(types), check
 
 
-def _check_of(annotation: Any) -> Callable[[Any], Problems] | None:
-    """The check beyond the type, if any: a nested model's fields, an enumeration's values, strings in a list."""
-    options = typing.get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    for option in options:
-        if typing.get_args(option) == (str,):
-            return _strings
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            return _fields(option)
-        if isinstance(option, type) and issubclass(option, StrEnum):
-            return _one_of(option)
-    return None
-
-
-def _fields(model: type[BaseModel], **own: Callable[[Any], Problems]) -> Callable[[Any], Problems]:
+def _fields(model: type[BaseModel], **own: Check) -> Check:
     """Make the check of an object's fields: the type of each, then its check in `own` or else of its annotation."""
-    rules = {
-        name: (_types_of(info.annotation), own.get(name) or _check_of(info.annotation))
-        for name, info in model.model_fields.items()
-    }
+    rules = {}
+    for name, info in model.model_fields.items():
+        types, check = _rule_of(info.annotation)
+        rules[name] = types, own.get(name, check)
 
     def problems(fields: dict[str, Any]) -> Problems:
         found = NONE
@@ -75,18 +68,18 @@ def _expected(types: frozenset[type]) -> str:
 # One function per kind of check, so that each value costs a single call: these run six times per entry.
 
 
-def _between(highest: int) -> Callable[[Any], Problems]:
+def _between(highest: int) -> Check:
     problems = (("", f"must be an integer from 0 to {highest}"),)
     return lambda value: NONE if 0 <= value <= highest else problems
 
 
-def _one_of(values: type[StrEnum]) -> Callable[[Any], Problems]:
+def _one_of(values: type[StrEnum]) -> Check:
     allowed = frozenset(values)
     problems = (("", f"must be one of {', '.join(values)}"),)
     return lambda value: NONE if value in allowed else problems
 
 
-def _length(highest: int) -> Callable[[Any], Problems]:
+def _length(highest: int) -> Check:
     problems = (("", f"must have 1 to {highest} characters"),)
     return lambda value: NONE if 0 < len(value) <= highest else problems
 
