@@ -79,7 +79,6 @@ class Events {
     this.head.replaceChildren(...this.columns.map(([, label, , , cls]) => this.cell(label, cls === "num" ? cls : "", "columnheader")));
     this.box.ariaColCount = this.columns.length;
     this.list.drop(0, 0);
-    this.list.spare.length = 0; // rows with the old columns
     this.list.show(this.total);
   }
 

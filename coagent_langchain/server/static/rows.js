@@ -8,7 +8,7 @@ const HEIGHT = 28; // pixels of a row (session.css)
  */
 export class Rows {
   constructor(box, { make, fill, top = 0 }) {
-    Object.assign(this, { box, make, fill, top, count: 0, used: new Map(), spare: [] });
+    Object.assign(this, { box, make, fill, top, count: 0, used: new Map() });
     this.space = document.createElement("div");
     this.space.className = "space";
     this.space.setAttribute("role", "presentation");
@@ -44,7 +44,7 @@ export class Rows {
     let next = this.space.firstElementChild;
     for (let index = first; index < end; index++) {
       if (this.used.has(index)) { next = next.nextElementSibling; continue; }
-      const element = this.spare.pop() ?? this.make();
+      const element = this.make();
       element.style.transform = `translateY(${index * HEIGHT}px)`;
       this.space.insertBefore(element, next);
       this.used.set(index, element);
@@ -58,7 +58,6 @@ export class Rows {
       if (index >= first && index < end) continue;
       this.used.delete(index);
       element.remove();
-      this.spare.push(element);
     }
   }
 
