@@ -106,18 +106,14 @@ def _clickhouse_store(address: str, *, make: bool) -> ClickHouseStore:
 
 
 def _sqlite_path(address: str) -> Path:
-    scheme, separator, rest = address.partition("://")
-    path = rest.lstrip("/")
-    if scheme != "sqlite" or not separator or not path or not rest.startswith(("/", "~")):
+    scheme, _, rest = address.partition("://")
+    path = os.path.expanduser(rest)
+    if scheme != "sqlite" or not path.startswith("/") or not path.strip("/"):
         raise ConfigurationError(
             f"a store is sqlite:///PATH, clickhouse://… or chdb:///PATH, not {public_address(address)!r}; "
             f"for a file, give its absolute path: sqlite://{_meant(address)}"
         )
-    try:
-        named = Path(path if path.startswith("~") else f"/{path}").expanduser()
-    except RuntimeError:
-        raise ConfigurationError(f"there is no home folder {path.partition('/')[0]}: {address}") from None
-    return Path(os.path.realpath(named))  # the lock is beside the file: one that is not beside a link to it
+    return Path(os.path.realpath(path))  # the lock is beside the file: one that is not beside a link to it
 
 
 def _meant(address: str) -> Path:
