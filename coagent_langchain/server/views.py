@@ -94,14 +94,9 @@ def compare(request: Request) -> HTMLResponse:
 def _ask_for_two(request: Request, chosen: list[str], found: list[Session]) -> HTMLResponse:
     """The page to choose two sessions, when at most one is found."""
     missing = [name for name in chosen if name and name not in [session.session_id for session in found]]
-    if missing:
-        message = f"There is no session {formats.preview(missing[0])}."
-    elif found:
-        message = "Choose the second, or enter its id."
-    else:
-        message = "Choose two sessions, or enter their ids."
+    told = f"There is no session {formats.preview(missing[0])}." if missing else "Choose two, or enter their ids."
     recent = store_of(request).sessions(Query(sort="first", limit=PAGE)).sessions
-    return render("compare.html", both=[], message=message, chosen=chosen, first=found[0] if found else None,
+    return render("compare.html", both=[], message=told, chosen=chosen, first=found[0] if found else None,
                   recent=[session for session in recent if session not in found])  # fmt: skip
 
 
