@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 import threading
 import uuid
@@ -12,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from coagent_langchain.cli.serve import PORT, port_number
-from coagent_langchain.cli.store import default_store, make_own_folder
+from coagent_langchain.cli.store import VARIABLE, default_store, make_own_folder
 from coagent_langchain.cli.text import own_command, paint, table
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError, ConfigurationError
@@ -83,7 +84,8 @@ def run(options: argparse.Namespace) -> int:
                 threading.Event().wait()
             print()
         elif store:
-            print(f"\nTo see session {session_id}: {own_command()} serve")
+            place = f" --store {shlex.quote(default_store())}" if os.environ.get(VARIABLE) else ""
+            print(f"\nTo see session {session_id}: {own_command()} serve{place}")
     return 0
 
 

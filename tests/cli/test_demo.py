@@ -143,6 +143,13 @@ def test_command_is_told_as_it_was_started(
     assert own_command() == told.format(folder)
 
 
+def test_demo_names_its_store_if_serve_uses_another_one(demo: Demo, tmp_path: Path) -> None:
+    """The demo's session is always in the user's own store."""
+    result = demo(COAGENT_STORE=f"sqlite://{tmp_path}/other.db")
+
+    assert result.stdout.endswith(f"{own_command()} serve --store sqlite://{tmp_path}/coagent-langchain/coagent.db\n")
+
+
 def test_demo_uses_the_ollama_that_answers(demo: Demo, ollama: OllamaStandIn) -> None:
     """A server at OLLAMA_HOST that has the model is used and named."""
     result = demo(OLLAMA_HOST=ollama.url)
