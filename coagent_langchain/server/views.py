@@ -21,7 +21,7 @@ from coagent_langchain.server.pages import render
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.compare import figures, first_call, left_out, pairs, settings, sides
 from coagent_langchain.server.store import STATUSES, Session
-from coagent_langchain.server.store.query import SORTS, Page, Query
+from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.text import FOUND
 from coagent_langchain.wire import EventType, now_ms
 
@@ -47,11 +47,12 @@ COLUMNS = [
     ("", "Models, tags", "", "c-words from-1100"),
 ]
 NEWEST = "-first"
+ORDERS = {turn + name: f"{label} {arrow}"
+          for name, label, *_ in (*COLUMNS, ("entries", "Events"), ("last", "Last event")) if name
+          for turn, arrow in (("-", "↓"), ("", "↑"))}  # fmt: skip
 # values that the list's address may choose; others are ignored, and the page says so
 CHOICES = {"status": STATUSES, "type": tuple(EventType), "period": tuple(PERIODS),
-           "sort": (*SORTS, *(f"-{name}" for name in SORTS))}  # fmt: skip
-ORDERS = {turn + name: f"{label} {arrow}" for name, label, *_ in COLUMNS if name
-          for turn, arrow in (("-", "↓"), ("", "↑"))}  # fmt: skip
+           "sort": tuple(ORDERS)}  # fmt: skip
 
 
 def home(request: Request) -> HTMLResponse:
@@ -188,7 +189,7 @@ def _filters(request: Request, query: Query, page: Page) -> list[tuple[str, str,
         return named(sorted({*store.facets(kind), *page.counts.get(kind, ()), chosen} - {""}), kind, chosen)
 
     order = ("" if query.ascending else "-") + query.sort
-    orders = [(each.replace(NEWEST, ""), ORDERS.get(each, each)) for each in _with(order, [*ORDERS])]
+    orders = [(each.replace(NEWEST, ""), text) for each, text in ORDERS.items()]
     periods = [("", "any"), *((name, text) for name, (text, _) in PERIODS.items())]
     return [
         ("status", "Status", named(STATUSES), query.status),
@@ -198,10 +199,6 @@ def _filters(request: Request, query: Query, page: Page) -> list[tuple[str, str,
         ("tag", "Tag", common("tag", query.tag), query.tag),
         ("sort", "Sort", orders, order.replace(NEWEST, "")),
     ]
-
-
-def _with(chosen: str, offered: list[str]) -> list[str]:
-    return offered if not chosen or chosen in offered else [*offered, chosen]
 
 
 _MEDIA = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

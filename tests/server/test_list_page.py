@@ -83,6 +83,11 @@ def test_list_says_what_it_did_not_understand(three: Running) -> None:
     assert re.findall(r'class="choice by-(\w+) on"', odd) == ["tag"]
 
 
+def test_order_that_no_column_has_is_named(three: Running) -> None:
+    """The menu offers every order that an address may have, in words."""
+    assert re.findall(r"<option[^>]* selected>(.*?)<", get(three, "/?sort=-last").text)[-1] == "Last event ↓"
+
+
 def test_filter_offers_few_tags_and_takes_any(running: Running) -> None:
     """There are two hundred; one that is in the address is offered too, and selected."""
     made = sessions.recipe("recipe")
