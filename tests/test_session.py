@@ -196,6 +196,13 @@ def test_secrets_that_an_objects_repr_hides_stay_hidden(log: MemoryDelivery, han
     assert log.entries[-1]["meta"] == {"config": {"url": "u"}}
 
 
+def test_meta_needs_no_name(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """As in `handler.session`: refused, it would cost the event."""
+    handler.log("info", "graded", {"score": 0.9})
+
+    assert log.entries[-1]["meta"] == {"score": 0.9}
+
+
 def test_meta_that_is_no_mapping_does_not_cost_the_event(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """A dataclass or list passed as `meta` is kept under `value`."""
 

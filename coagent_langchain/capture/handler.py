@@ -120,7 +120,7 @@ class CoagentCallbackHandler(Hooks):
         return self._handler_sessions.block(session_id, prompt, meta)
 
     @guard
-    def log(self, level: str, message: str, *, meta: Mapping[str, Any] | None = None) -> None:
+    def log(self, level: str, message: str, meta: Mapping[str, Any] | None = None) -> None:
         """Log an event of your own, in the run or session around the call.
 
         Parameters:
