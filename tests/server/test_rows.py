@@ -251,6 +251,20 @@ def test_row_tells_turn_and_caller_before_its_note() -> None:
     assert (row[14], row[4]) == ("Turn 1 · planner", "مرحبا")
 
 
+def test_call_in_a_node_names_its_agent_alone() -> None:
+    """The row above names the node; in a narrow window, the note had no room."""
+    story = Story("s").ask("Rome?")
+    node = story.enter("model")
+    story.model("Rome?", "Sunny", 5, (1, 1), parent=node, issuer="planner.model")
+    story.leave(node, "model", 10)
+
+    assert [(row[3], row[14]) for row in rows(timeline(story.entries), T0)] == [
+        ("Rome?", ""),
+        ("model", "Turn 1"),
+        ("gemma3:4b", "planner"),
+    ]
+
+
 def test_call_tells_its_turn_where_no_row_above_does() -> None:
     """For calls in parallel branches, which began a turn earlier, and after the first of a node or sub-agent."""
     story = Story("s").ask("Rome?")

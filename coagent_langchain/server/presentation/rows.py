@@ -43,8 +43,11 @@ def _row(bar: Bar, level: int, above: str, turn: int, t0: int) -> Row:
 
 
 def _lead(bar: Bar, above: str, turn: int) -> str:
-    """The text before the note: the status, the number of a turn that has no row, the caller of a model."""
-    who = bar.who if bar.kind == "model" and bar.who not in (above, bar.label) else ""
+    """The text before the note: the status, the number of a turn that has no row, the caller of a model.
+
+    Of a caller `agent.node`, the row above may be the node.
+    """
+    who = bar.who.removesuffix(f".{above}") if bar.kind == "model" and bar.who not in (above, bar.label) else ""
     return " · ".join(part for part in (_word(bar), f"Turn {turn}" if turn else "", who) if part)
 
 
