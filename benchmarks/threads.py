@@ -49,7 +49,7 @@ def handlers(url: str, folder: str) -> dict[str, list[Any]]:
         CoagentCallbackHandler(session_id="bench", base_url=f"{url}/{name}", spool_dir=folder) for name in ("a", "b")
     )
     spool: Any = giving_up._delivery._spool  # type: ignore[attr-defined]
-    spool._pwrite._holding = None
+    spool._pwrite._pwrite_holding_gil = None
     return {"none": [], "nothing": [Nothing()], "ours": [ours], "os.pwrite": [giving_up]}
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from coagent_langchain.delivery.pwrite import PATIENT_WRITES, Pwrite, _holding
+from coagent_langchain.delivery.pwrite import RELEASING_WRITES, Pwrite, _pwrite_holding_gil
 from coagent_langchain.delivery.segment import HEADER_BYTES, Segment, header
 from coagent_langchain.delivery.spool import SEGMENT_BYTES, Spool
 from tests.delivery_parts import LINES, read_all, segments, spool_in
@@ -268,12 +268,12 @@ def test_write_keeps_the_interpreter_s_lock() -> None:
 def test_python_without_ctypes_writes_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without ctypes, or if the C library cannot be loaded, `os.pwrite` is used."""
     monkeypatch.setitem(sys.modules, "ctypes", None)
-    _holding.cache_clear()
+    _pwrite_holding_gil.cache_clear()
     spool = spool_in(tmp_path / "d")
-    _holding.cache_clear()
+    _pwrite_holding_gil.cache_clear()
     spool.append(LINES[0], 1)
 
-    assert (spool._pwrite._holding, spool.read()) == (None, LINES[0])
+    assert (spool._pwrite._pwrite_holding_gil, spool.read()) == (None, LINES[0])
 
 
 def test_slow_disk_does_not_hold_other_threads_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,12 +289,12 @@ def test_slow_disk_does_not_hold_other_threads_up(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(os, "pwrite", counted)
     with tempfile.TemporaryFile() as file:
-        written = [pwrite(file.fileno(), b"%04d" % n, 4 * n) for n in range(3 * PATIENT_WRITES + 5)]
+        written = [pwrite(file.fileno(), b"%04d" % n, 4 * n) for n in range(3 * RELEASING_WRITES + 5)]
         file.seek(0)
         content = file.read()
 
-    everything = [b"%04d" % n for n in range(3 * PATIENT_WRITES + 5)]
-    first, second = slice(2, PATIENT_WRITES + 2), slice(PATIENT_WRITES + 3, 3 * PATIENT_WRITES + 3)
+    everything = [b"%04d" % n for n in range(3 * RELEASING_WRITES + 5)]
+    first, second = slice(2, RELEASING_WRITES + 2), slice(RELEASING_WRITES + 3, 3 * RELEASING_WRITES + 3)
     assert (set(written), content) == ({4}, b"".join(everything))
     assert polite == everything[first] + everything[second]
 

@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable
 
 SLOW_NS = 5_000_000  # a write that takes longer than a switch interval delays other threads
-PATIENT_WRITES = 1_000  # writes made by `os.pwrite` after a slow one; twice as many after the next
+RELEASING_WRITES = 1_000  # writes made by `os.pwrite` after a slow one; twice as many after the next
 
 Write = Callable[[int, bytes, int, int], int]
 
 
 @functools.cache
-def _holding() -> Write | None:
+def _pwrite_holding_gil() -> Write | None:
     """The C library's `pwrite`, called without releasing the GIL; None if unavailable."""
     if sys.maxsize < 2**32:  # a file offset may be longer than a register
         return None
@@ -41,19 +41,19 @@ class Pwrite:
 
     def __init__(self, clock: Callable[[], int] = time.perf_counter_ns) -> None:
         self._clock = clock
-        self._holding = _holding()
-        self._patient = 0  # writes still to be made by `os.pwrite`
-        self._patience = PATIENT_WRITES
+        self._pwrite_holding_gil = _pwrite_holding_gil()
+        self._releasing = 0  # writes still to be made by `os.pwrite`
+        self._next_releasing = RELEASING_WRITES
 
     def write(self, descriptor: int, data: bytes, offset: int) -> int:
         """Write `data` at `offset` and return how many bytes were written; an `OSError` if none could be."""
-        holding, clock = self._holding, self._clock
-        if holding is None or self._patient:
-            self._patient -= self._patient > 0
+        pwrite, clock = self._pwrite_holding_gil, self._clock
+        if pwrite is None or self._releasing:
+            self._releasing -= self._releasing > 0
             return os.pwrite(descriptor, data, offset)
         began = clock()
-        written = holding(descriptor, data, len(data), offset)
+        written = pwrite(descriptor, data, len(data), offset)
         if clock() - began > SLOW_NS:
-            self._patient = self._patience
-            self._patience *= 2
+            self._releasing = self._next_releasing
+            self._next_releasing *= 2
         return written if written >= 0 else os.pwrite(descriptor, data, offset)  # raises the error
