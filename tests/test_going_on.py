@@ -263,7 +263,7 @@ def test_what_is_pending_is_taken_over_while_an_earlier_run_still_changes_it(han
         asking = pool.submit(go_on_asking)
         try:
             for _ in range(30):
-                pending.Pending().go_on(earlier, lambda _: prompt)
+                pending.Pending().take_over(earlier, lambda _: prompt)
         finally:
             over.set()
 

@@ -119,13 +119,13 @@ class Pending:
         stop = self.stopped.get(thread)
         return stop is not None and stop.asking and stop.prompt is prompt
 
-    def go_on(self, earlier: Pending, continued: Callable[[Prompt], Prompt]) -> None:
+    def take_over(self, earlier: Pending, continued: Callable[[Prompt], Prompt]) -> None:
         """Take over what an earlier session had pending; `continued` gives the prompt that continues one of its."""
         questions, stopped = earlier.questions.copy(), earlier.stopped.copy()  # its runs may be ending in other threads
         prompts = {question.prompt for question in questions.values()} | {stop.prompt for stop in stopped.values()}
         again = {prompt: continued(prompt) for prompt in prompts}
         for key, question in questions.items():
             self.questions[key] = question._replace(prompt=again[question.prompt])
-        self.tool_calls.go_on(earlier.tool_calls, again)
+        self.tool_calls.take_over(earlier.tool_calls, again)
         for thread, stop in stopped.items():
             self.stopped.setdefault(thread, stop._replace(prompt=again[stop.prompt]))

@@ -72,7 +72,7 @@ class Sessions:
             if known is None:
                 self._begin(session, state)
             elif is_new:
-                known.state.go_on_with(session)
+                known.state.continue_through(session)
             if is_new:
                 self._open[session.session_id] = session
             if block:
@@ -91,7 +91,7 @@ class Sessions:
         """Give a new session what was pending when the previous one with its id ended, and make room for it."""
         earlier, state = self._pending.pop(session.session_id, None), session.state
         if earlier is not None:
-            state.pending.go_on(earlier, lambda prompt: state.rejoin(session, prompt.number, prompt.turn))
+            state.pending.take_over(earlier, lambda prompt: state.rejoin(session, prompt.number, prompt.turn))
         self._make_room()
         _watch(self)
 

@@ -105,7 +105,7 @@ class SessionState:
             self.ended = True
         return True
 
-    def go_on_with(self, owner: Session) -> None:
+    def continue_through(self, owner: Session) -> None:
         """Continue through another session object, which logs its end in this process."""
         with _lock:
             self.last_number = max(self.last_number, owner.state.last_number)

@@ -124,7 +124,7 @@ class ToolCalls:
                 if call_id in self._waiting:
                     self._waiting[call_id] = call
 
-    def go_on(self, earlier: ToolCalls, again: dict[Prompt, Prompt]) -> None:
+    def take_over(self, earlier: ToolCalls, again: dict[Prompt, Prompt]) -> None:
         """Take over the calls of an ended session's prompts that continue; `again` maps each to its new prompt."""
         for call_id, (prompt, turn) in earlier._requested.copy().items():
             if prompt in again:
