@@ -14,7 +14,7 @@ from coagent_langchain.server.presentation.formats import cost, count, duration,
 from coagent_langchain.server.presentation.timeline import Timeline, build
 from coagent_langchain.server.store.rollup import NEVER, Rollup, session_counts
 from coagent_langchain.texts import counted
-from coagent_langchain.unended import goes_on, standing
+from coagent_langchain.unended import current_status, is_working
 from coagent_langchain.waterfall import draw
 from coagent_langchain.wire import JsonObject, now_ms
 
@@ -60,7 +60,7 @@ class LoggedSession:
         Without one, or if the session continued after it: `running`; `idle` if no call is open and there has been no
         event for half a minute; `no end` if the last event is more than 30 minutes old.
         """
-        return standing(self._rollup.status, self._rollup.last_ms, self._rollup.counts["open_calls"])
+        return current_status(self._rollup.status, self._rollup.last_ms, self._rollup.counts["open_calls"])
 
     @property
     def ended(self) -> bool:
@@ -85,8 +85,8 @@ class LoggedSession:
     def facts(self) -> list[str]:
         """Status, totals and tags as short texts for display; while a call is open, elapsed time is that until now."""
         totals, status = self.totals, self.status
-        works = goes_on(status, self._rollup.counts["open_calls"])
-        elapsed = now_ms() - self._rollup.first_ms if works else totals["elapsed_time_ms"]
+        working = is_working(status, self._rollup.counts["open_calls"])
+        elapsed = now_ms() - self._rollup.first_ms if working else totals["elapsed_time_ms"]
         facts = [status, duration(elapsed)]
         facts += [counted(totals[name], noun) for name, noun in _NOUNS.items() if totals[name]]
         if totals["total_tokens"] is not None:

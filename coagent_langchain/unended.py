@@ -9,12 +9,12 @@ PAUSE_MS = 30_000  # a working agent makes its next call sooner
 NO_END = "no end"
 
 
-def goes_on(status: str, open_calls: int) -> bool:
+def is_working(status: str, open_calls: int) -> bool:
     """Whether a session's duration still grows: it runs, and a call is open. Any other lasts until its last event."""
     return status == "running" and open_calls > 0
 
 
-def standing(status: str, last_ms: int, open_calls: int) -> str:
+def current_status(status: str, last_ms: int, open_calls: int) -> str:
     """The status as of now.
 
     A `running` session is `idle` if no call is open and there has been no event for `PAUSE_MS`. After `SILENT_MS`

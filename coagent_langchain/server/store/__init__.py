@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.store.rollup import COUNTS, ENDINGS, session_counts
-from coagent_langchain.unended import NO_END, goes_on, standing
+from coagent_langchain.unended import NO_END, current_status, is_working
 from coagent_langchain.wire import now_ms
 
 MAX_FACETS = 200  # most options of a filter
@@ -68,7 +68,7 @@ class Session:
         first_ms, last_ms: earliest and latest timestamp of its entries.
         status: one of `STATUSES`: the `meta.status` of `session_end`, or "completed" if that is not one of `ENDINGS`;
             "interrupted" after a question to a human; otherwise, or if activity follows, "running", which
-            `unended.standing` changes to "idle" or "no end" after a silence.
+            `unended.current_status` changes to "idle" or "no end" after a silence.
         title: beginning of its first prompt, or "".
         failure: the beginning of its last error if `status` is "failed", or, before its end, if nothing has been done
             since and not all errors are recovered; otherwise "".
@@ -122,7 +122,7 @@ class Session:
         if inputs > counted["prompts"]:  # processes that share a session may each count from 1
             counted |= {"prompts": inputs, "turns": max(counted["turns"], counted["llm_calls"])}
         return cls(
-            session_id, first_ms, last_ms, standing(status, last_ms, counted["open_calls"]), title,
+            session_id, first_ms, last_ms, current_status(status, last_ms, counted["open_calls"]), title,
             failure, types=dict(types), models=tuple(models), tags=tuple(tags), cost=cost,
             **session_counts(counted, cost),
         )  # fmt: skip
@@ -133,14 +133,14 @@ class Session:
         return self.total_tokens if self.input_tokens is None and self.output_tokens is None else None
 
     @property
-    def goes_on(self) -> bool:
+    def is_working(self) -> bool:
         """Whether its duration still grows: it is running and has an open call."""
-        return goes_on(self.status, self.open_calls)
+        return is_working(self.status, self.open_calls)
 
     @property
     def duration_ms(self) -> int:
-        """The time from its first to its last entry, or until now while it `goes_on`."""
-        return (now_ms() if self.goes_on else self.last_ms) - self.first_ms
+        """The time from its first to its last entry, or until now while it `is_working`."""
+        return (now_ms() if self.is_working else self.last_ms) - self.first_ms
 
 
 @dataclass(frozen=True, slots=True)

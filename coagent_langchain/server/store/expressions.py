@@ -25,7 +25,7 @@ def totals(where: str) -> str:
 
 
 def status_now() -> str:
-    """The current status of a row of the roll-up, equal to `unended.standing`."""
+    """The current status of a row of the roll-up, equal to `unended.current_status`."""
     now = now_ms()
     return (
         f"CASE WHEN status != 'running' OR last_ms >= {now - PAUSE_MS} THEN status"
