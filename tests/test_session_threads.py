@@ -19,7 +19,7 @@ from coagent_langchain import CoagentCallbackHandler, Session
 from coagent_langchain.sessions import registry, state
 from coagent_langchain.sessions.registry import Sessions
 from coagent_langchain.testing import MemoryDelivery
-from coagent_langchain.values.inputs import user_text
+from coagent_langchain.values.chains import user_text
 from tests.fakes import chat
 from tests.reading import ONE_CALL, of_type, sessions, types
 from tests.threads import at_once, meanwhile, switching_often

@@ -16,8 +16,8 @@ from coagent_langchain.sessions import scope
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.session import Session
 from coagent_langchain.texts import fingerprint
+from coagent_langchain.values.chains import is_placeholder, last_call, user_text
 from coagent_langchain.values.encoding import as_json
-from coagent_langchain.values.inputs import is_placeholder, last_call, user_text
 from coagent_langchain.values.outcomes import is_command
 
 _SILENT_TYPES = ("prompt", "parser")  # LangChain's types of templates and output parsers

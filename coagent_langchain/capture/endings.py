@@ -22,7 +22,7 @@ from coagent_langchain.sessions.registry import RunCloser
 from coagent_langchain.sessions.session import MAX_RESPONSE
 from coagent_langchain.sessions.state import SessionState
 from coagent_langchain.values.answers import Answer
-from coagent_langchain.values.inputs import answer_text, user_text
+from coagent_langchain.values.chains import answer_text, user_text
 from coagent_langchain.values.outcomes import Outcome, as_exception
 from coagent_langchain.wire import EventType, now_ms
 
