@@ -14,7 +14,8 @@ from coagent_langchain.capture.unrun_tools import log_answers_to_model, log_unru
 from coagent_langchain.errors import guard
 from coagent_langchain.values import decisions
 from coagent_langchain.values.answers import add_answer_in_error, answer_of
-from coagent_langchain.values.content import as_dict, reasoning_of
+from coagent_langchain.values.content import reasoning_of
+from coagent_langchain.values.fields import as_dict
 from coagent_langchain.values.messages import Conversation, conversation_of
 from coagent_langchain.values.parameters import model_parameters
 from coagent_langchain.values.snapshot import snapshot

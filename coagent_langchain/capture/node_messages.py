@@ -9,7 +9,8 @@ from typing import Any, TypeGuard
 from coagent_langchain.capture.root import Root
 from coagent_langchain.texts import bounded, fingerprint
 from coagent_langchain.values.answers import Answer
-from coagent_langchain.values.content import fields_of, role_of
+from coagent_langchain.values.content import role_of
+from coagent_langchain.values.fields import fields_of
 from coagent_langchain.values.messages import message_dict
 from coagent_langchain.values.updates import messages_in
 

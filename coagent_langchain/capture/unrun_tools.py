@@ -11,7 +11,8 @@ from coagent_langchain.capture.error_recorder import ErrorRecorder
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Run
 from coagent_langchain.sessions.prompt import Prompt
-from coagent_langchain.values.content import members_of, tool_calls_of
+from coagent_langchain.values.content import tool_calls_of
+from coagent_langchain.values.fields import members_of
 from coagent_langchain.values.tools import failure_text, read_tool_message
 from coagent_langchain.values.updates import messages_in
 from coagent_langchain.wire import JsonObject

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 from coagent_langchain.texts import bounded
 from coagent_langchain.values.content import (
     BESIDE_CONTENT,
-    as_dict,
     calls_in,
-    fields_of,
     other_blocks,
     reasoning_of,
     said_beside,
     text_of,
     tool_calls_of,
 )
+from coagent_langchain.values.fields import as_dict, fields_of
 from coagent_langchain.values.provider_usage import from_raw
 from coagent_langchain.values.usage import usage
 

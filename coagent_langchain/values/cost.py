@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coagent_langchain.errors import guard
-from coagent_langchain.values.content import as_dict
+from coagent_langchain.values.fields import as_dict
 from coagent_langchain.values.tokens import Usage, count
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Any
 
 from coagent_langchain.texts import bounded
 from coagent_langchain.values.answers import Answer
-from coagent_langchain.values.content import as_dict, fields_of, members_of
 from coagent_langchain.values.encoding import as_json
+from coagent_langchain.values.fields import as_dict, fields_of, members_of
 from coagent_langchain.values.messages import Conversation
 from coagent_langchain.values.tokens import standard
 

@@ -10,7 +10,7 @@ from langchain_core import exceptions
 
 from coagent_langchain.exceptions import is_cancellation
 from coagent_langchain.loaded import is_of
-from coagent_langchain.values.content import as_dict
+from coagent_langchain.values.fields import as_dict
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import Severity
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from coagent_langchain.values.content import as_dict, members_of
+from coagent_langchain.values.fields import as_dict, members_of
 from coagent_langchain.values.snapshot import snapshot
 
 MAX_PARAMETER = 10_000  # characters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from coagent_langchain.values.content import as_dict, members_of
+from coagent_langchain.values.fields import as_dict, members_of
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.values.tokens import MAX_DETAIL, Dict, Usage, count, inclusive, standard
 

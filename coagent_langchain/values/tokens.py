@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from coagent_langchain.values.content import as_dict
+from coagent_langchain.values.fields import as_dict
 from coagent_langchain.values.snapshot import snapshot
 
 MAX_TOKENS = 2**53  # a larger number is not a count

@@ -8,7 +8,8 @@ from typing import Any
 
 from coagent_langchain.loaded import is_of
 from coagent_langchain.values import kinds
-from coagent_langchain.values.content import fields_of, is_message_object, role_of, tool_calls_of
+from coagent_langchain.values.content import is_message_object, role_of, tool_calls_of
+from coagent_langchain.values.fields import fields_of
 from coagent_langchain.values.outcomes import is_command
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import JsonObject
