@@ -19,7 +19,7 @@ _CANCELLATIONS = (  # importing the first two modules takes longer than importin
 
 def is_cancellation(error: BaseException) -> bool:
     """Whether `error` stops work on purpose: a cancelled task, a drained graph, Ctrl-C, the program's end."""
-    return isinstance(error, (KeyboardInterrupt, SystemExit)) or any(is_of(error, *each) for each in _CANCELLATIONS)
+    return isinstance(error, (KeyboardInterrupt, SystemExit)) or any(is_of(*each, error) for each in _CANCELLATIONS)
 
 
 def reference(error: BaseException) -> Callable[[], BaseException | None]:

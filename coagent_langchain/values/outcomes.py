@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 from enum import StrEnum
 from typing import Any
 
@@ -65,7 +66,7 @@ def classify(error: BaseException) -> Outcome:
         return Outcome.ABANDONED
     if is_cancellation(error):
         return Outcome.CANCELLED
-    return next((outcome for name, outcome in _GRAPH_OUTCOMES if is_of(error, "langgraph.errors", name)), Outcome.ERROR)
+    return next((outcome for name, outcome in _GRAPH_OUTCOMES if is_of("langgraph.errors", name, error)), Outcome.ERROR)
 
 
 def interrupts(error: BaseException) -> list[tuple[str, Any]]:
@@ -87,9 +88,8 @@ def target_of(command: Any) -> dict[str, Any]:
     return {**({"graph": str(graph)} if graph else {}), "goto": list(dict.fromkeys(targets))}
 
 
-def is_command(value: Any) -> bool:
-    """Whether `value` is a LangGraph `Command`, judged by its type alone."""
-    return is_of(value, "langgraph.types", "Command")
+is_command = functools.partial(is_of, "langgraph.types", "Command")
+"""Whether a value is a LangGraph `Command`, judged by its type alone."""
 
 
 def severity(error: BaseException) -> Severity:

@@ -72,7 +72,7 @@ def _written(value: Any) -> Any:
     """What LangGraph's `Overwrite`, or the dict for it, puts in place of a value; anything else as it is."""
     if issubclass(type(value), dict):
         return dict.get(value, "__overwrite__", value)
-    return value.value if is_of(value, "langgraph.types", "Overwrite") else value
+    return value.value if is_of("langgraph.types", "Overwrite", value) else value
 
 
 def changes_in(updates: Sequence[Any]) -> tuple[JsonObject, list[Any]]:

@@ -26,9 +26,9 @@ def usage(result: LLMResult, generations: list[Any], batch_size: int) -> Usage |
             marked with `details["covers_prompts"]`, and the other runs have none.
     """
     found = _from_messages(generations)
-    cached = found is not None and found.cached
     if found is not None and (found.input_tokens or found.output_tokens or found.total_tokens):
         return found
+    cached = found is not None and found.cached
     for place, raw in raw_sources(result, generations):
         if (known := from_raw(raw)) is not None:
             known.cached = known.cached or cached
