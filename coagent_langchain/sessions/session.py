@@ -52,7 +52,7 @@ class Session(Scope):
         self.outlet = outlet
         check_prompt(text)
         check_meta(meta)
-        self._explicit_id = session_id is not None
+        self._explicit_id = session_id
         self._sessions = sessions
         self._text = text
         self._meta = meta
@@ -249,7 +249,6 @@ class Session(Scope):
     def _fresh(self, function: Callable[..., Any]) -> Self:
         name = getattr(function, "__name__", type(function).__name__)  # a `partial`, say, has none
         text = self._text or f"Running {name}"
-        if not self._explicit_id:
-            return type(self)(self._sessions, self.outlet, text=text, meta=self._meta, counts=self._counts)
-        return type(self)(self._sessions, self.outlet, self.session_id, text=text, meta=self._meta,
-                          last_number=self.state.last_number, counts=self._counts)  # fmt: skip
+        last = 0 if self._explicit_id is None else self.state.last_number
+        return type(self)(self._sessions, self.outlet, self._explicit_id, text=text, meta=self._meta,
+                          last_number=last, counts=self._counts)  # fmt: skip
