@@ -137,7 +137,7 @@ def test_call_that_was_not_run_is_no_error() -> None:
     story.log("tool_response", 0, run, tool_response=answer, meta={"outcome": "not run"})
     made = timeline(story.entries)
 
-    assert [[*row[1:5], row[11], row[14]] for row in rows(made, T0)] == [
+    assert [[*row[1:5], row[11], row[12]] for row in rows(made, T0)] == [
         ["prompt", "ok", "mail", "", 0, ""], ["tool", "not run", "send_mail", "no, thanks", 0, "not run"],
     ]  # fmt: skip
     assert [(row.name, row.calls, row.errors) for row in used(made.tools)] == [("send_mail", 1, 0)]
@@ -152,7 +152,7 @@ def test_call_that_no_tool_answered_says_so(outcome: str) -> None:
     answer = {"tool_name": "weather", "result": {"output": "sunny"}, "success": True}
     story.log("tool_response", 0, run, tool_response=answer, meta={"outcome": outcome})
 
-    assert [[*row[1:5], row[14]] for row in rows(timeline(story.entries), T0)] == [
+    assert [[*row[1:5], row[12]] for row in rows(timeline(story.entries), T0)] == [
         ["prompt", "ok", "Rome?", "", ""], ["tool", outcome, "weather", "city: Rome → sunny", outcome],
     ]  # fmt: skip
 
@@ -173,7 +173,7 @@ def test_answer_from_a_cache_says_so() -> None:
     story.model("hello", "hi", 1, (10, 2))
     story.entries[-1]["meta"]["cached"] = True
 
-    assert [[*row[1:5], row[14]] for row in rows(timeline(story.entries), T0)] == [
+    assert [[*row[1:5], row[12]] for row in rows(timeline(story.entries), T0)] == [
         ["prompt", "ok", "hello", "1 turn", ""],
         ["model", "from cache", "gemma3:4b", "hi", "from cache · Turn 1 · agent"],
     ]
@@ -190,7 +190,7 @@ def test_answer_that_a_limit_or_filter_cut_off_says_so(reason: str) -> None:
     story.entries[-1]["meta"]["finish_reason"] = reason
     (answer,) = (item for item in conversation(story.entries) if item.kind == "answer")
 
-    assert [[*row[1:5], row[14]] for row in rows(timeline(story.entries), T0)] == [
+    assert [[*row[1:5], row[12]] for row in rows(timeline(story.entries), T0)] == [
         ["prompt", "ok", "hello", "1 turn", ""],
         ["model", "cut off", "gemma3:4b", "Once upon", "cut off · Turn 1 · agent"],
     ]
@@ -248,7 +248,7 @@ def test_row_tells_turn_and_caller_before_its_note() -> None:
     story.model("hello", "مرحبا", 5, (1, 1), issuer="planner")
     _, row = rows(timeline(story.entries), T0)
 
-    assert (row[14], row[4]) == ("Turn 1 · planner", "مرحبا")
+    assert (row[12], row[4]) == ("Turn 1 · planner", "مرحبا")
 
 
 def test_call_in_a_node_names_its_agent_alone() -> None:
@@ -278,7 +278,7 @@ def test_call_tells_its_turn_where_no_row_above_does() -> None:
     for words in ("Sunny", "Warm"):
         story.model("Say it", words, 5, (1, 1), parent=node, issuer="answer")
     story.leave(node, "answer", 10)
-    told = [(row[0], row[3], row[14]) for row in rows(timeline(story.entries), T0)]
+    told = [(row[0], row[3], row[12]) for row in rows(timeline(story.entries), T0)]
 
     assert told == [
         (1, "Rome?", ""), (2, "Turn 1", ""), (3, "gemma3:4b", "agent"),
@@ -290,7 +290,7 @@ def test_call_tells_its_turn_where_no_row_above_does() -> None:
 
 def test_call_does_not_tell_a_turn_that_a_row_above_tells() -> None:
     """The rows between the two tell no turn."""
-    told = [(row[0], row[3], row[14]) for row in rows(timeline(with_a_node().entries), T0)]
+    told = [(row[0], row[3], row[12]) for row in rows(timeline(with_a_node().entries), T0)]
 
     assert told == [(1, "Rome?", ""), (2, "Turn 1", ""), (3, "agent", ""), (4, "gemma3:4b", ""), (3, "trains", "")]
 
@@ -303,7 +303,7 @@ def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> Non
     story.wait(90_000).end("bye", status)
     *_, row = rows(timeline(story.entries), T0)
 
-    assert [*row[1:7], row[14]] == ["end", status, "Session end", "bye", 90_403, 90_403, status]
+    assert [*row[1:7], row[12]] == ["end", status, "Session end", "bye", 90_403, 90_403, status]
     assert judged(story.entries, len(story.entries) - 1).status == status
 
 
@@ -320,7 +320,7 @@ def test_model_that_nothing_called_is_named_once() -> None:
     story.model("hello", "hi", 400, (1, 1), issuer="gemma3:4b")
     story.model("hello", "hi", 400, (1, 1), issuer="agent")
 
-    assert [row[3:5] + row[14:] for row in rows(timeline(story.entries), T0)[1:]] == [
+    assert [[*row[3:5], row[12]] for row in rows(timeline(story.entries), T0)[1:]] == [
         ["gemma3:4b", "hi", "Turn 1"],
         ["gemma3:4b", "hi", "Turn 2 · agent"],
     ]
@@ -341,37 +341,17 @@ def test_fields_of_any_type_make_a_timeline(wrong: object) -> None:
     assert len(rows(made, T0)) >= 5
 
 
-def test_rows_name_their_size_and_their_entries() -> None:
-    """What the browser folds by: level, label, number of rows below, and the entries as timestamp and seq."""
+def test_rows_name_their_entries() -> None:
+    """By level and kind: timestamp and seq of each entry."""
     made = rows(timeline(sessions.recipe()), T0)
 
-    assert [(row[0], row[1], row[12], row[13]) for row in made] == [
-        (1, "prompt", 2, [0, "1", 0, "2"]),
-        (2, "model", 0, [3, "3", 4_123, "4"]),
-        (2, "model", 0, [4_135, "5", 6_445, "6"]),
-        (1, "prompt", 1, [48_445, "7"]),
-        (2, "model", 0, [48_448, "8", 51_468, "9"]),
-        (1, "end", 0, [51_476, "10"]),
-    ]
-
-
-def test_row_names_how_many_rows_stand_below_it_at_any_depth() -> None:
-    """What is folded with it: its children, and theirs."""
-    made = rows(timeline(sessions.trip()), T0)
-
-    assert [(row[0], row[1], row[12]) for row in made if row[12]] == [
-        (1, "prompt", 15),
-        (2, "turn", 12),
-        (3, "component", 1),
-        (3, "component", 8),
-        (4, "tool", 4),
-        (5, "component", 3),
-        (2, "component", 1),
-        (1, "prompt", 8),
-        (2, "turn", 5),
-        (3, "component", 1),
-        (3, "component", 2),
-        (2, "component", 1),
+    assert [(row[0], row[1], row[13]) for row in made] == [
+        (1, "prompt", [0, "1", 0, "2"]),
+        (2, "model", [3, "3", 4_123, "4"]),
+        (2, "model", [4_135, "5", 6_445, "6"]),
+        (1, "prompt", [48_445, "7"]),
+        (2, "model", [48_448, "8", 51_468, "9"]),
+        (1, "end", [51_476, "10"]),
     ]
 
 

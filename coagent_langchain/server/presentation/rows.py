@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from coagent_langchain.server.presentation.bars import STOPPED, Bar, in_rows
@@ -11,23 +10,17 @@ from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.texts import counted
 
 Row = list[Any]
-_LEVEL, _BELOW = 0, 12  # indices; the number of rows below is known last
 
 
 def rows(timeline: Timeline, t0: int) -> list[Row]:
     """Flatten the tree, parents before their children.
 
     Each row: level, kind, status, label, note, start after `t0` in ms, duration in ms or None, turn, input and output
-    tokens, cost, errors in it and below, rows below it, entries as timestamp after `t0`, seq, …, and the text before
-    the note, which may have another direction. A seq is a string: it may exceed JavaScript's safe integers.
+    tokens, cost, errors in it and below, the text before the note, which may have another direction, and entries as
+    timestamp after `t0`, seq, … A seq is a string: it may exceed JavaScript's safe integers.
     """
-    made = [_row(bar, level, parent.label if parent else "", turn, t0)
+    return [_row(bar, level, parent.label if parent else "", turn, t0)
             for bar, parent, level, turn in in_rows(timeline.roots)]  # fmt: skip
-    below: Counter[int] = Counter()  # level → rows on it and further in, whose parent comes next
-    for row in reversed(made):
-        row[_BELOW] = below.pop(row[_LEVEL] + 1, 0)
-        below[row[_LEVEL]] += row[_BELOW] + 1
-    return made
 
 
 def _row(bar: Bar, level: int, above: str, turn: int, t0: int) -> Row:
@@ -38,8 +31,8 @@ def _row(bar: Bar, level: int, above: str, turn: int, t0: int) -> Row:
         lead, note = _lead(bar, above, turn), without_label(bar.label, bar.note)
     label = bar.label or f"Prompt {bar.prompt}"
     return [level, bar.kind, bar.status, label, note, bar.start - t0,
-            bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, round(bar.cost or 0, 6), bar.errors, 0,
-            events, "" if lead == note else lead]  # fmt: skip
+            bar.duration, f"{bar.prompt}.{bar.turn}", bar.input, bar.output, round(bar.cost or 0, 6), bar.errors,
+            "" if lead == note else lead, events]  # fmt: skip
 
 
 def _lead(bar: Bar, above: str, turn: int) -> str:

@@ -5,7 +5,7 @@ import { write } from "./page.js";
 import { Rows } from "./rows.js";
 import { Waits } from "./waits.js";
 
-const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, COST, ERRORS, SIZE, EVENTS, LEAD] = Array(15).keys();
+const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, COST, ERRORS, LEAD, EVENTS] = Array(14).keys();
 const words = new Map([["error", "failed"], ["recovered", "failed, recovered"]]);
 const icons = new Map([["error", "error"], ["recovered", "recovered"], ["warning", "warning"], ["cut off", "warning"], ["cancelled", "cancelled"], ["abandoned", "cancelled"], ["unknown", "cancelled"], ["not run", "cancelled"], ["interrupted", "idle"], ["unanswered", "idle"]]);
 const LONG = 60_000; // milliseconds: a shorter wait is drawn in full
@@ -35,8 +35,9 @@ export class Tree {
     this.parent = new Int32Array(rows.length).fill(-1);
     this.position = new Int32Array(rows.length);
     this.siblings = new Int32Array(rows.length);
+    this.below = new Int32Array(rows.length); // rows at any depth
     this.index();
-    this.folded = new Set(folded.size ? rows.flatMap((row, index) => (row[SIZE] && folded.has(this.key(row)) ? [index] : [])) : []);
+    this.folded = new Set(folded.size ? rows.flatMap((row, index) => (this.below[index] && folded.has(this.key(row)) ? [index] : [])) : []);
     this.layout();
   }
 
@@ -57,6 +58,7 @@ export class Tree {
       this.position[index] = children.get(parent).push(index);
       open.push(index);
     });
+    for (let index = this.rows.length - 1; index >= 0; index--) if (this.parent[index] >= 0) this.below[this.parent[index]] += this.below[index] + 1;
     for (const group of children.values()) for (const index of group) this.siblings[index] = group.length;
     this.waits = new Waits(this.spans());
     this.measure();
@@ -126,7 +128,7 @@ export class Tree {
     for (let index = 0; index < this.rows.length; index++) {
       if (wanted && !wanted.has(index)) continue;
       this.shown.push(index);
-      if (!wanted && this.folded.has(index)) index += this.rows[index][SIZE];
+      if (!wanted && this.folded.has(index)) index += this.below[index];
     }
     document.getElementById("fold").textContent = this.folded.size ? "Unfold all" : "Fold all";
     this.place = new Map(this.shown.map((index, place) => [index, place]));
@@ -164,7 +166,7 @@ export class Tree {
     element.ariaSetSize = this.siblings[index];
     element.ariaPosInSet = this.position[index];
     element.ariaSelected = index === this.at;
-    element.ariaExpanded = row[SIZE] ? !this.folded.has(index) : null;
+    element.ariaExpanded = this.below[index] ? !this.folded.has(index) : null;
     what.style.paddingLeft = `min(${14 * (row[LEVEL] - 1)}px, 45%)`;
     icon.firstElementChild.setAttribute("href", `#i-${framing.has(kind) ? kind : icons.get(row[STATUS]) ?? kind}`);
     write(label, row[LABEL]);
@@ -173,7 +175,7 @@ export class Tree {
     write(lead, row[LEAD] && row[NOTE] ? `${row[LEAD]} ·` : row[LEAD]);
     write(note, row[NOTE]);
     element.title = [row[LABEL], [lead.textContent, row[NOTE]].filter(Boolean).join(" ")].filter(Boolean).join(": ");
-    write(time, took !== 0 || row[SIZE] || kind === "model" || kind === "tool" ? duration(took) : "");
+    write(time, took !== 0 || this.below[index] || kind === "model" || kind === "tool" ? duration(took) : "");
     const told = kind === "model" || row[INPUT] !== null || row[OUTPUT] !== null;
     write(tokens, told ? `${count(row[INPUT])} → ${count(row[OUTPUT])}` : "");
     write(price, cost(row[COST]));
@@ -184,7 +186,7 @@ export class Tree {
     const element = event.target.closest(".row");
     if (!element) return;
     const index = Number(element.dataset.index);
-    if (event.target.closest(".twist") && this.rows[index][SIZE]) this.fold(index, !this.folded.has(index));
+    if (event.target.closest(".twist") && this.below[index]) this.fold(index, !this.folded.has(index));
     else this.select(index);
   }
 
@@ -225,16 +227,16 @@ export class Tree {
   sideways(right) {
     const row = this.rows[this.at];
     if (!row) return;
-    const folded = this.folded.has(this.at);
-    if (right && row[SIZE] && folded) this.fold(this.at, false);
-    else if (right && row[SIZE]) this.select(this.at + 1);
-    else if (!right && row[SIZE] && !folded) this.fold(this.at, true);
+    const folds = this.below[this.at] > 0, folded = this.folded.has(this.at);
+    if (right && folds && folded) this.fold(this.at, false);
+    else if (right && folds) this.select(this.at + 1);
+    else if (!right && folds && !folded) this.fold(this.at, true);
     else if (!right && this.parent[this.at] >= 0) this.select(this.parent[this.at]);
   }
 
   foldAll() {
     if (this.folded.size) this.folded.clear();
-    else this.rows.forEach((row, index) => { if (row[SIZE]) this.folded.add(index); });
+    else this.rows.forEach((_, index) => { if (this.below[index]) this.folded.add(index); });
     this.layout();
   }
 
@@ -250,7 +252,7 @@ export class Tree {
 
   /** Whether a row failed only because of rows below it, as a node does: it has no error of its own. */
   onlyPasses(index) {
-    const row = this.rows[index], below = this.rows.slice(index + 1, index + 1 + row[SIZE]);
+    const row = this.rows[index], below = this.rows.slice(index + 1, index + 1 + this.below[index]);
     const errors = below.reduce((sum, each) => sum + (each[LEVEL] === row[LEVEL] + 1 ? each[ERRORS] : 0), 0);
     return row[ERRORS] === errors && below.some(failed);
   }
