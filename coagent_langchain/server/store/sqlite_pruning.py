@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -56,11 +57,11 @@ class StoreFile:
         with self._connected() as connection, _alone(self._path) as alone:
             if alone:
                 sqlite_index.remove(self._path)  # first: deleting needs space, of which a full disk has none
-            pause = (lambda: None) if alone else self._pause
             for condition, values in conditions:
-                while (deleted := _delete_some(connection, condition, values, pause)).sessions:
+                for deleted in _delete_in_steps(connection, condition, values):
                     count, entries = count + deleted.sessions, entries + deleted.entries
-                    pause()
+                    if not alone:
+                        self._pause()
             if alone:
                 _shrink(connection, self._path)
         return Pruned(count, entries)
@@ -80,36 +81,35 @@ class StoreFile:
             raise ConfigurationError(f"{self._path} cannot be used: {error}") from error
 
 
-def _delete_some(
-    connection: sqlite3.Connection, condition: str, values: Sequence[Any], pause: Callable[[], object]
-) -> Pruned:
-    """Delete some of the sessions that match a condition: one large one, or several in one transaction."""
-    count = entries = large = 0
-    with transaction(connection):
-        sql = f"SELECT id, entries FROM sessions WHERE {condition} LIMIT {AT_ONCE}"
-        for number, size in connection.execute(sql, values).fetchall():
-            if count and entries + size > MOST:
-                break
-            count, entries = count + 1, entries + size
-            if size > MOST:
-                large = number
-                break
-            _delete_one(connection, number)
-    if large:
-        _delete_large(connection, large, pause)
-    return Pruned(count, entries)
+def _delete_in_steps(connection: sqlite3.Connection, condition: str, values: Sequence[Any]) -> Iterator[Pruned]:
+    """Delete the sessions that match a condition; yields after each transaction what it has deleted."""
+    sql = f"SELECT id, entries FROM sessions WHERE {condition} LIMIT {AT_ONCE}"
+    while True:
+        with transaction(connection):
+            found = connection.execute(sql, values).fetchall()
+            totals = itertools.accumulate(size for _, size in found)
+            small = [each for each, total in zip(found, totals, strict=True) if total <= MOST]
+            for number, _ in small:
+                _delete_one(connection, number)
+        if small:
+            yield Pruned(len(small), sum(size for _, size in small))
+        elif found:
+            yield from _delete_large(connection, *found[0])
+        else:
+            return
 
 
-def _delete_large(connection: sqlite3.Connection, number: int, pause: Callable[[], object]) -> None:
+def _delete_large(connection: sqlite3.Connection, number: int, size: int) -> Iterator[Pruned]:
     """Delete a session with many entries, some per transaction, and whatever arrives for it meanwhile.
 
     Its roll-up goes last: if this is interrupted, the session is still listed and can be deleted again.
     """
     some = f"DELETE FROM entries WHERE seq IN (SELECT seq FROM entries WHERE session = ? LIMIT {MOST})"
     while connection.execute(some, (number,)).rowcount == MOST:
-        pause()
+        yield Pruned(0, 0)
     with transaction(connection):
         _delete_one(connection, number)
+    yield Pruned(1, size)
 
 
 def _delete_one(connection: sqlite3.Connection, number: int) -> None:
