@@ -21,7 +21,6 @@ class ModelServer:
     """The server of the demo's model.
 
     Attributes:
-        url: the address.
         name: a description, for people and for the session's meta.
         remark: why it is not a real Ollama; "" if it is.
     """

@@ -14,12 +14,7 @@ from coagent_langchain.wire import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A tool call in the stand-in's answer.
-
-    Attributes:
-        name: the tool's name.
-        arguments: its arguments.
-    """
+    """A tool call in the stand-in's answer."""
 
     name: str
     arguments: JsonObject = field(default_factory=dict)
@@ -30,9 +25,7 @@ class Answer:
     """An answer of the stand-in; a plain string is an `Answer` with that text.
 
     Attributes:
-        text: the content.
-        tools: the tool calls.
-        thinking: reasoning, sent before the content.
+        thinking: reasoning, sent before the text.
         reason: `done_reason`, e.g. "stop" or "length".
     """
 
@@ -47,8 +40,6 @@ class Failure:
     """An error instead of an answer.
 
     Attributes:
-        message: what the error says.
-        status: the HTTP status.
         after: when None, respond with the status; else stream this many pieces of `text`, then cut the connection. A
             client that does not stream gets no piece.
         text: what is streamed before the cut.
@@ -65,9 +56,8 @@ class OllamaRequest:
     """A client's request: one call of `/api/chat` or `/api/generate`.
 
     Attributes:
-        path: "/api/chat" or "/api/generate".
         body: the JSON as received.
-        messages: the messages; for `/api/generate` the system and the prompt as messages.
+        messages: for `/api/generate`, system and prompt as messages.
     """
 
     path: str
