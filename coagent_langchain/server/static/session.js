@@ -8,14 +8,14 @@ import { open as paged } from "./paged.js";
 import { refs, Tree } from "./tree.js";
 
 const page = document.getElementById("session");
-const { path, id, t0: first, select } = page.dataset;
+const { path, select } = page.dataset; // path: an equals sign and the quoted id, see fragments.py
 const byId = (name) => document.getElementById(name);
 // imported statically, not when a tab is opened: a browser does not retry a module that failed to load
 const opens = { conversation: paged, events, raw: paged }, tabs = ["timeline", ...Object.keys(opens)];
 const panels = new Map(); // name → panel of an opened tab
 const search = byId("search"), type = byId("type");
 const showHead = kept(byId("head")), showOverview = kept(byId("overview"));
-let t0 = Number(first), tab = "timeline";
+let t0 = 0, tab = "timeline";
 
 // On a phone, the details cover the page (session.css) and are a history entry, so that Back closes them.
 const covers = matchMedia("(max-width: 760px)");
@@ -214,7 +214,7 @@ regularly(async () => {
   await head();
   if (!runs()) await news();
 });
-live(`/view/live?session=${encodeURIComponent(id)}`, news, {
+live(`/view/live?session=${path.slice(1)}`, news, {
   pause: Math.max(700, tree.rows.length / 10),
   state: (is) => { connected = is; sayState(); },
 });
