@@ -88,4 +88,4 @@ localTimes();
 chosen();
 refocus();
 if (!waits) regularly(refresh);
-live(list.dataset.live, refresh, { state: (is) => sayLive(is, !is) });
+live("/view/live", refresh, { state: (is) => sayLive(is, !is) });
