@@ -44,8 +44,8 @@ def timeline(request: Request) -> Response:
     """The rows of the tree (`rows.rows`), with the times that they are relative to."""
     session, tree = timeline_of(request)
     t0 = session.first_ms
-    return json_response({"t0": t0, "now": now_ms() - t0 if session.status == "running" else None,
-                  "rows": rows(tree, t0), "entries": len(tree.times)})  # fmt: skip
+    now = now_ms() - t0 if session.status == "running" else None
+    return json_response({"t0": t0, "now": now, "rows": rows(tree, t0)})
 
 
 def _unended(session: Session) -> str:

@@ -58,7 +58,7 @@ async function load() {
   const now = selected();
   if (followed && now.length && (still || !detail.shows(now))) detail.show(now);
   showOverview(...nodes(await overview.text()));
-  page.dataset.loaded = data.entries;
+  page.dataset.loaded = "1";
 }
 
 async function openTab(name, { focus = false } = {}) {
