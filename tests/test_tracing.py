@@ -6,7 +6,6 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,6 @@ from langchain_core.runnables import RunnableLambda
 from coagent_langchain import CoagentCallbackHandler, CoagentClient, CoagentLogHandler, server, tracing
 from coagent_langchain.capture.tracing import enable
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.testing import MemoryDelivery
-from tests.fakes import chat
-from tests.reading import of_type
 
 PROGRAM = """
 import sys, threading
@@ -33,19 +29,6 @@ thread.start()
 thread.join()
 sys.exit(3)
 """
-
-
-def test_tracing_logs_chains_of_all_threads(log: MemoryDelivery) -> None:
-    """In the block, every chain is logged, even in a plain thread; outside, none is."""
-    model = chat("a")
-    with tracing(CoagentCallbackHandler(delivery=log)):
-        model.invoke("here")
-        thread = threading.Thread(target=model.invoke, args=("there",))
-        thread.start()
-        thread.join()
-    model.invoke("outside")
-
-    assert [e["prompt"] for e in of_type(log, "user_input")] == ["here", "there"]
 
 
 @pytest.mark.parametrize("place", [lambda given: tracing(given).__enter__(), CoagentLogHandler])

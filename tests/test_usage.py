@@ -12,11 +12,9 @@ from anthropic.types import Message
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_anthropic import ChatAnthropic
-from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk, LLMResult
+from langchain_core.outputs import ChatGeneration, GenerationChunk, LLMResult
 from langchain_ollama import ChatOllama, OllamaLLM
 from langchain_openai import ChatOpenAI
 from openai.types import CompletionUsage
@@ -263,15 +261,6 @@ def test_providers_own_numbers_are_taken_in_order() -> None:
     assert [numbers(usage(chat(**each))) for each in (places | first, places)] == [(1, 1, 2), (2, 1, 3)]
 
 
-def test_one_source_wins_in_order() -> None:
-    """If every place has usage, only the message's own counts."""
-    other = {"prompt_tokens": 900, "completion_tokens": 900, "prompt_tokens_details": {"cached_tokens": 900}}
-    standard = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
-    places = {"metadata": {"token_usage": other}, "info": {"usage_metadata": other}, "output": {"token_usage": other}}
-
-    assert usage(chat(standard, **places)) == Usage(1, 2, 3)
-
-
 @pytest.mark.parametrize(
     "result",
     [
@@ -311,16 +300,6 @@ def test_zeros_do_not_hide_another_source() -> None:
     assert numbers(usage(chat(zeros, output={"token_usage": OPENAI}))) == (100, 20, 120)
 
 
-def test_input_below_its_cache_is_corrected() -> None:
-    """Input below its own cached part is made inclusive, and the reported number is kept."""
-    parts = {"input_token_details": {"cache_read": 1000, "cache_creation": 200}}
-
-    found = usage(chat({"input_tokens": 5, "output_tokens": 7, "total_tokens": 12, **parts}))
-
-    assert numbers(found) == (1205, 7, 1212)
-    assert found.details == {**parts, "input_tokens_without_cache": 5}
-
-
 def test_output_beside_its_reasoning_is_corrected() -> None:
     """Output that excludes reasoning, which the total includes, is made inclusive: xAI with `ChatOpenAI`."""
     parts = {"output_token_details": {"reasoning": 20}}
@@ -340,17 +319,6 @@ class Ends(BaseCallbackHandler):
     def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
         """Keep the result of `usage`."""
         self.found.append(usage(response))
-
-
-def test_langchains_own_cache_is_told() -> None:
-    """The second response of a real model, from the cache, is marked and has its tokens; the first is not marked."""
-    answers = iter([AIMessage("hi", usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3})])
-    model, ends = GenericFakeChatModel(messages=answers, cache=InMemoryCache()), Ends()
-
-    for _ in range(2):
-        model.invoke("hi", config={"callbacks": [ends]})
-
-    assert [(numbers(u), u.cached) for u in ends.found if u] == [((1, 2, 3), False), ((1, 2, 3), True)]
 
 
 def test_a_cached_answer_without_tokens_is_told_too() -> None:
@@ -378,38 +346,12 @@ def test_ollamas_chat_and_text_models_report_their_tokens(ollama: OllamaStandIn,
     assert all(tokens and tokens > 0 for tokens in numbers(whole))
 
 
-def test_text_batches_are_honest() -> None:
-    """A text model's batch has its usage on the first run, with the number of prompts; the others have none."""
-    output = {"token_usage": {"prompt_tokens": 60, "completion_tokens": 20, "total_tokens": 80}}
-    batch = LLMResult(generations=[[Generation(text="a")], [Generation(text="b")]], llm_output=output)
-
-    first, second = (usage(result, batch_size=2) for result in batch.flatten())
-
-    assert numbers(first) == (60, 20, 80)
-    assert first.details["covers_prompts"] == 2
-    assert second is None
-
-
 def test_text_streams_are_read() -> None:
     """Merged text chunks have Bedrock's metrics."""
     metrics = {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 6, "outputTokenCount": 2}}
     merged = GenerationChunk(text="a") + GenerationChunk(text="b", generation_info=metrics)
 
     assert numbers(usage(LLMResult(generations=[[merged]]))) == (6, 2, 8)
-
-
-def test_streamed_anthropic_parts_are_summed_by_langchain() -> None:
-    """Input at the start and output at the end of a stream, merged, give one usage."""
-    start = {"input_tokens": 10, "output_tokens": 0, "total_tokens": 10, "input_token_details": {"cache_read": 4}}
-    end = {"input_tokens": 0, "output_tokens": 5, "total_tokens": 5}
-    merged = ChatGenerationChunk(message=AIMessageChunk(content="a", usage_metadata=start)) + ChatGenerationChunk(
-        message=AIMessageChunk(content="b", usage_metadata=end)
-    )
-
-    found = usage(LLMResult(generations=[[merged]]))
-
-    assert numbers(found) == (10, 5, 15)
-    assert found.details["input_token_details"] == {"cache_read": 4}
 
 
 def test_the_result_is_left_alone() -> None:

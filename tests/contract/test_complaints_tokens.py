@@ -113,22 +113,23 @@ def test_anthropic_input_includes_the_cache_once(log: MemoryDelivery, handler: C
 
 def test_cache_larger_than_input_is_added(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """9 langchain-ai/langsmith-sdk#2519: an input below its own cached part cannot include it: they are added."""
-    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15, "input_token_details": {"cache_read": 100}}
+    parts = {"input_token_details": {"cache_read": 100, "cache_creation": 20}}
+    usage: Any = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15, **parts}
     chat(AIMessage("soup", usage_metadata=usage)).invoke("q", {"callbacks": [handler]})
 
-    assert tokens(log) == (110, 5, 115)
-    assert details(log)["input_tokens_without_cache"] == 10
+    assert (tokens(log), details(log)) == ((130, 5, 135), {**parts, "input_tokens_without_cache": 10})
 
 
 def test_usage_in_two_places_is_counted_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """10 langfuse/langfuse#12306: message, metadata and `llm_output` repeat the same numbers: only one is read."""
+    """10 langfuse/langfuse#12306: message, metadata and `llm_output` have numbers: only the message's own are read."""
     run_id = uuid4()
-    message = AIMessage("soup", usage_metadata=USAGE, response_metadata={"token_usage": {"prompt_tokens": 10}})
-    output = {"token_usage": {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}}
+    other = {"prompt_tokens": 900, "completion_tokens": 900, "prompt_tokens_details": {"cached_tokens": 900}}
+    message = AIMessage("soup", usage_metadata=USAGE, response_metadata={"token_usage": other})
+    generation = ChatGeneration(message=message, generation_info={"usage_metadata": other})
     handler.on_chat_model_start({}, [[]], run_id=run_id)
-    handler.on_llm_end(LLMResult(generations=[[ChatGeneration(message=message)]], llm_output=output), run_id=run_id)
+    handler.on_llm_end(LLMResult(generations=[[generation]], llm_output={"token_usage": other}), run_id=run_id)
 
-    assert tokens(log) == (10, 4, 14)
+    assert (tokens(log), "usage" in of_type(log, "llm_response")[0]["meta"]) == ((10, 4, 14), False)
 
 
 def test_cache_hit_is_marked_and_not_summed(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

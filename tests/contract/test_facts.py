@@ -373,11 +373,12 @@ def test_nothing_that_breaks_in_the_handler_reaches_the_application(internal_err
 
 
 def test_process_wide_tracing_reaches_plain_threads(log: MemoryDelivery) -> None:
-    """F16: a context variable is invisible in a plain thread; our attachment is not."""
+    """F16: a context variable is invisible in a plain thread; our attachment is not, and ends with its block."""
     with tracing(CoagentCallbackHandler(delivery=log)):
         thread = threading.Thread(target=contextvars.Context().run, args=(chat("soup").invoke, "q"))
         thread.start()
         thread.join()
+    chat("soup").invoke("outside")
 
     assert types(log) == ONE_CALL
 

@@ -20,7 +20,7 @@ import requests
 from coagent_langchain import server
 from coagent_langchain.cli import main
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import NewEntry, Pruned, Store, Unavailable
+from coagent_langchain.server.store import NewEntry, Pruned, Store
 from coagent_langchain.server.store import clickhouse_schema as schema
 from coagent_langchain.server.store.clickhouse_rows import Numbers
 from tests.server.clickhouse_door import Door
@@ -281,17 +281,6 @@ def test_database_that_is_away_answers_503(door: Door, store: Store, failure: in
     assert (accepted.status_code, found) == (200, [one])
 
 
-def test_lost_acknowledgement_stores_nothing_twice(store: Store) -> None:
-    """The same entries sent again, alone or among others, are recognized."""
-    first, second = entry(), entry(at=1)
-    put(store, first)
-    put(store, second, first)
-    put(store, first, second)
-
-    assert bodies(store) == [first, second]
-    assert store.session("s").entries == 2
-
-
 def test_insert_that_was_broken_off_before_it_was_counted_is_counted_when_it_comes_again(
     opened: Callable[[str], Store], door: Door
 ) -> None:
@@ -477,11 +466,3 @@ def test_unreachable_database_is_named(door: Door) -> None:
         server.open_store("clickhouse://me:hunter2@127.0.0.1:1/coagent")
 
     assert "hunter2" not in str(raised.value)
-
-
-def test_unavailable_is_what_the_store_raises(door: Door, store: Store) -> None:
-    """The store's own exception, whatever the library raises."""
-    door.always = 503
-    with pytest.raises(Unavailable, match="ClickHouse cannot answer"):
-        store.session_ids()
-    door.always = None

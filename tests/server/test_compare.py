@@ -175,11 +175,6 @@ def test_compare_marks_words_inside_what_markdown_makes_of_them() -> None:
     ]  # fmt: skip
 
 
-def test_compare_puts_figures_side_by_side(three: Running) -> None:
-    """The figures of each, and the difference."""
-    assert "Tokens in 1,257 212 −1,045 (−83%)" in shown(three, "/compare?s=recipe&s=broken")
-
-
 @pytest.mark.parametrize(("tagged", "told"), [
     ({"a": ["prompt:v1", "user:7"], "b": ["prompt:v2"]}, "Models Tags prompt:v1 user:7 prompt:v2 Duration"),
     ({"a": [], "b": []}, "Models Duration"),
