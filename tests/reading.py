@@ -54,6 +54,17 @@ def tool_answers(log: MemoryDelivery) -> list[tuple[Any, ...]]:
     ]  # fmt: skip
 
 
+def recoveries(log: MemoryDelivery) -> list[tuple[int, str, str, str]]:
+    """The recoveries, all successful: the place of the error among the errors, component, strategy and action."""
+    errors = [entry["event_id"] for entry in of_type(log, "error")]
+    told = [entry["error_info"] for entry in of_type(log, "recovery")]
+    assert [each["recovery_successful"] for each in told] == [True] * len(told)
+    return [
+        (errors.index(each["error_id"]), each["component_id"], each["recovery_strategy"], *each["recovery_actions"])
+        for each in told
+    ]
+
+
 def state_of(handler: CoagentCallbackHandler) -> dict[str, int]:
     """The number of open items of each kind that the handler keeps: all 0 after every flow."""
     tree = handler._tree

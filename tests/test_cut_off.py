@@ -29,7 +29,7 @@ from coagent_langchain.testing import MemoryDelivery
 from coagent_langchain.values.cost import cost
 from coagent_langchain.values.tokens import Usage
 from tests.fakes import ScriptedChat, calls, chat
-from tests.reading import EMPTY, of_type, state_of
+from tests.reading import EMPTY, of_type, recoveries, state_of
 from tests.server.drawing import timeline
 from tests.tools import add
 
@@ -57,9 +57,9 @@ def test_stream_that_breaks_is_one_error(components: Any, log: MemoryDelivery) -
 
     RunnableLambda(read).invoke("q", {"callbacks": [handler]})
 
-    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
+    (error,) = of_type(log, "error")
     assert (error["error_info"]["component_id"], error["output_data"]) == ("Broken", {"partial_response": "one "})
-    assert recovery["error_info"]["error_id"] == error["event_id"]
+    assert recoveries(log) == [(0, "read", "handled", "read continued")]
 
 
 class BrokenOff(ConnectionError):
@@ -98,11 +98,8 @@ def test_function_that_leaves_a_stream_has_recovered_from_what_it_raises_then(
     """It needs only the beginning, and its run succeeds: LangChain has ended the chain when the model breaks."""
     RunnableLambda(lambda _: break_after_leaving(handler), name="begin").invoke("q", {"callbacks": [handler]})
 
-    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
-    assert error["error_info"]["component_id"] == "Broken"
-    assert (recovery["error_info"]["error_id"], recovery["error_info"]["recovery_actions"]) == (
-        error["event_id"], ["begin continued"],
-    )  # fmt: skip
+    assert [e["error_info"]["component_id"] for e in of_type(log, "error")] == ["Broken"]
+    assert recoveries(log) == [(0, "begin", "handled", "begin continued")]
 
 
 def test_chain_that_was_left_lets_go_of_what_was_raised_when_its_last_step_has_ended(

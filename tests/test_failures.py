@@ -20,7 +20,7 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
-from tests.reading import ONE_CALL_SEQUENCE, of_type
+from tests.reading import ONE_CALL_SEQUENCE, of_type, recoveries
 from tests.tools import bad
 from tests.waiting import until
 
@@ -74,8 +74,8 @@ def test_exception_raised_from_another_is_an_error_that_names_it(
     inner, outer = of_type(log, "error")
     assert [e["error_info"]["error_message"] for e in (inner, outer)] == ["inner", "outer"]
     assert ("caused_by" in inner["meta"], outer["meta"]["caused_by"]) == (False, inner["event_id"])
-    recovered = [e["error_info"]["error_id"] for e in of_type(log, "recovery")]
-    assert recovered == [inner["event_id"], outer["event_id"]]
+    made_up_for = [(place, "RunnableWithFallbacks", "fallback", "a fallback succeeded") for place in (0, 1)]
+    assert recoveries(log) == made_up_for
 
 
 def asking_too_long(given: Any) -> Any:
@@ -247,7 +247,7 @@ def test_exception_that_ends_a_batch_inside_a_prompt_is_told_once(
             spoilt.clear()
 
     assert [e["meta"]["path"] for e in of_type(log, "error")] == [["RunnableSequence", "check"]]
-    assert [e["error_info"]["recovery_strategy"] for e in of_type(log, "recovery")] == ["retry"]
+    assert recoveries(log) == [(0, "RunnableSequence", "retry", "RunnableSequence was called again")]
 
 
 def test_exception_names_the_error_at_the_beginning_of_its_chain(

@@ -25,7 +25,7 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.sessions import pending, tool_calls
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, calls, chat
-from tests.reading import of_type, without_nodes
+from tests.reading import of_type, recoveries, without_nodes
 from tests.threads import switching_often
 from tests.tools import add, ask, in_thread
 
@@ -187,8 +187,7 @@ def test_graph_that_failed_goes_on_in_its_prompt_though_a_model_beside_it_failed
     assert [(kind, prompt) for kind, prompt, _ in without_nodes(log) if kind in kinds] == [
         ("error", 1), ("error", 2), ("llm_response", 1), ("recovery", 1),
     ]  # fmt: skip
-    failed = [e["error_info"]["error_id"] for e in of_type(log, "error")]
-    assert [e["error_info"]["error_id"] for e in of_type(log, "recovery")] == failed[:1]
+    assert recoveries(log) == [(0, "LangGraph", "retry", "the graph continued from its last checkpoint")]
 
 
 def test_graph_that_failed_twice_recovers_from_both(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -199,8 +198,9 @@ def test_graph_that_failed_twice_recovers_from_both(log: MemoryDelivery, handler
             agent.invoke(request, in_thread(handler, "t"))
     handler.close()
 
-    recovered = [e["error_info"]["error_id"] for e in of_type(log, "recovery")]
-    assert recovered == [e["event_id"] for e in of_type(log, "error")]
+    assert recoveries(log) == [
+        (place, "LangGraph", "retry", "the graph continued from its last checkpoint") for place in (0, 1)
+    ]
     assert (log.entries[-1]["meta"]["errors"], log.entries[-1]["meta"]["recoveries"]) == (2, 2)
 
 
@@ -226,8 +226,8 @@ def test_graph_recovers_from_all_that_failed_beside_each_other(
         graph.invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
     graph.invoke(None, in_thread(handler, "t"))
 
-    failed = [e["event_id"] for e in of_type(log, "error")]
-    assert (len(failed), sorted(e["error_info"]["error_id"] for e in of_type(log, "recovery"))) == (2, sorted(failed))
+    made_up_for = [(place, "LangGraph", "retry", "the graph continued from its last checkpoint") for place in (0, 1)]
+    assert sorted(recoveries(log)) == made_up_for
 
 
 def test_a_call_is_let_go_of_when_its_tool_has_run(handler: CoagentCallbackHandler) -> None:

@@ -15,7 +15,7 @@ from langgraph.types import Command, RetryPolicy, Send
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
-from tests.reading import of_type, without_nodes
+from tests.reading import of_type, recoveries, without_nodes
 from tests.tools import ask
 
 CONFIG: Any = {"configurable": {"thread_id": "t1"}}
@@ -197,8 +197,7 @@ def test_retry_that_asks_is_a_recovery(log: MemoryDelivery, handler: CoagentCall
 
     kinds = [kind for kind, _, _ in without_nodes(log) if kind in ("error", "recovery", "human_oversight")]
     assert kinds == ["error", "human_oversight", "recovery", "human_oversight"]
-    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
-    assert recovery["error_info"]["error_id"] == error["error_info"]["error_id"]
+    assert recoveries(log) == [(0, "LangGraph", "retry", "LangGraph was called again")]
 
 
 def test_answer_is_told_by_the_handler_of_the_graph(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -25,14 +25,8 @@ from langgraph.types import Command, interrupt
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, calls, chat
-from tests.reading import of_type
+from tests.reading import of_type, recoveries
 from tests.tools import add, bad
-
-
-def strategies(log: MemoryDelivery) -> list[tuple[str, list[str]]]:
-    """The strategy and actions of each recovery."""
-    told = [entry["error_info"] for entry in of_type(log, "recovery")]
-    return [(each["recovery_strategy"], each["recovery_actions"]) for each in told]
 
 
 @pytest.mark.parametrize("call", ["invoke", "stream"])
@@ -49,9 +43,8 @@ def test_run_that_the_application_makes_again_recovers_the_errors_of_its_prompt(
                 answer = getattr(chain, call)(question, {"callbacks": [handler]})
                 _ = list(answer) if call == "stream" else answer
 
-    errors = [e["event_id"] for e in of_type(log, "error")]
-    recoveries = [e["error_info"] for e in of_type(log, "recovery")]
-    assert [(e["error_id"], e["recovery_strategy"]) for e in recoveries] == [(error, "retry") for error in errors[1:]]
+    again = "RunnableSequence" if wrapped else "ScriptedChat"
+    assert recoveries(log) == [(place, again, "retry", f"{again} was called again") for place in (1, 2)]
 
 
 def test_what_a_failed_run_had_recovered_from_is_not_recovered_again(
@@ -73,12 +66,10 @@ def test_what_a_failed_run_had_recovered_from_is_not_recovered_again(
             with contextlib.suppress(KeyError):
                 RunnableLambda(work).invoke("q", {"callbacks": [handler]})
 
-    errors = {e["event_id"]: e["error_info"]["error_type"] for e in of_type(log, "error")}
-    recovered = [e["error_info"] for e in of_type(log, "recovery")]
-    assert [(errors[e["error_id"]], e["component_id"]) for e in recovered] == [
-        ("ValueError", "ScriptedChat"),
-        ("KeyError", "work"),
-    ]
+    assert [e["error_info"]["error_type"] for e in of_type(log, "error")] == ["ValueError", "KeyError"]
+    assert recoveries(log) == [
+        (0, "ScriptedChat", "retry", "attempt 2 succeeded"), (1, "work", "retry", "work was called again"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("failures", [1, 2])
@@ -95,11 +86,9 @@ def test_retry_of_a_function_names_the_attempt(
 
     RunnableLambda(work).with_retry(wait_exponential_jitter=False).invoke("q", {"callbacks": [handler]})
 
-    errors = [e["event_id"] for e in of_type(log, "error")]
-    recoveries = [e["error_info"] for e in of_type(log, "recovery")]
-    assert (len(errors), [e["error_id"] for e in recoveries]) == (failures, errors)
-    told = {(e["recovery_strategy"], *e["recovery_actions"]) for e in recoveries}
-    assert told == {("retry", f"attempt {failures + 1} succeeded")}
+    assert recoveries(log) == [
+        (place, "work", "retry", f"attempt {failures + 1} succeeded") for place in range(failures)
+    ]
 
 
 @pytest.mark.parametrize("then", ["asks", "hands over"])
@@ -120,10 +109,7 @@ def test_node_that_goes_on_after_a_failure_to_a_question_or_another_graph_has_re
     app = graph.add_node("last", lambda state: None).compile(checkpointer=InMemorySaver())
     app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
 
-    errors = [e["event_id"] for e in of_type(log, "error")]
-    recoveries = [e["error_info"] for e in of_type(log, "recovery")]
-    assert [(e["error_id"], e["component_id"]) for e in recoveries] == [(error, "step") for error in errors]
-    assert len(errors) == 1
+    assert recoveries(log) == [(0, "step", "handled", "step continued")]
 
 
 def test_graph_in_a_chain_that_continues_after_a_failed_tool_has_recovered_once(
@@ -145,9 +131,7 @@ def test_graph_in_a_chain_that_continues_after_a_failed_tool_has_recovered_once(
         chain.invoke({"messages": [("user", "go")]}, config)
     chain.invoke(None, config)
 
-    (failed,) = of_type(log, "error")
-    recoveries = [e["error_info"] for e in of_type(log, "recovery")]
-    assert [(each["error_id"], each["recovery_strategy"]) for each in recoveries] == [(failed["event_id"], "retry")]
+    assert recoveries(log) == [(0, "RunnableSequence", "retry", "the graph continued from its last checkpoint")]
 
 
 def test_model_that_a_middleware_calls_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -157,7 +141,7 @@ def test_model_that_a_middleware_calls_again(log: MemoryDelivery, handler: Coage
     create_agent(model, [add], middleware=[retry]).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
     assert [entry["meta"].get("attempt") for entry in of_type(log, "llm_call")] == [None, 2, 3]
-    assert strategies(log) == [("retry", ["attempt 3 succeeded"])] * 2
+    assert recoveries(log) == [(place, "ScriptedChat", "retry", "attempt 3 succeeded") for place in (0, 1)]
 
 
 def test_model_that_a_middleware_replaces(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -167,7 +151,7 @@ def test_model_that_a_middleware_replaces(log: MemoryDelivery, handler: CoagentC
     agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
     assert [entry["meta"].get("attempt") for entry in of_type(log, "llm_call")] == [None, None]
-    assert strategies(log) == [("fallback", ["scripted-2 succeeded"])]
+    assert recoveries(log) == [(0, "ScriptedChat", "fallback", "scripted-2 succeeded")]
 
 
 def test_tool_that_fails_each_time_is_handled_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -176,8 +160,7 @@ def test_tool_that_fails_each_time_is_handled_once(log: MemoryDelivery, handler:
     agent = create_agent(chat(calls(("bad", {"food": "leek"}, "c1")), "sorry"), [bad], middleware=[retry])
     agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
-    assert strategies(log) == [("handled", ["tools continued"])]
-    assert of_type(log, "recovery")[0]["error_info"]["error_id"] == of_type(log, "error")[-1]["event_id"]
+    assert (len(of_type(log, "error")), recoveries(log)) == (3, [(2, "tools", "handled", "tools continued")])
 
 
 def test_chain_that_fails_each_time_is_handled_once(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -192,8 +175,7 @@ def test_chain_that_fails_each_time_is_handled_once(log: MemoryDelivery, handler
 
     RunnableLambda(answer).invoke("q", {"callbacks": [handler]})
 
-    told = [entry["error_info"]["error_id"] for entry in of_type(log, "recovery")]
-    assert (len(of_type(log, "error")), told) == (3, [of_type(log, "error")[-1]["event_id"]])
+    assert (len(of_type(log, "error")), recoveries(log)) == (3, [(2, "answer", "handled", "answer continued")])
 
 
 def test_calls_that_fail_beside_each_other_are_both_handled(
@@ -215,8 +197,7 @@ def test_calls_that_fail_beside_each_other_are_both_handled(
 
     RunnableLambda(answer).invoke("q", {"callbacks": [handler]})
 
-    told = sorted(entry["error_info"]["error_id"] for entry in of_type(log, "recovery"))
-    assert (len(told), told) == (2, sorted(entry["event_id"] for entry in of_type(log, "error")))
+    assert sorted(recoveries(log)) == [(place, "answer", "handled", "answer continued") for place in (0, 1)]
 
 
 def test_each_question_has_attempts_of_its_own(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -233,7 +214,7 @@ def test_each_question_has_attempts_of_its_own(log: MemoryDelivery, handler: Coa
     RunnableLambda(app).invoke("q", {"callbacks": [handler]})
 
     assert [entry["meta"].get("attempt") for entry in of_type(log, "llm_call")] == [None, 2, None, 2]
-    assert strategies(log) == [("retry", ["attempt 2 succeeded"])] * 2
+    assert recoveries(log) == [(place, "ScriptedChat", "retry", "attempt 2 succeeded") for place in (0, 1)]
 
 
 def test_calls_without_a_users_text_are_no_attempts(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -247,7 +228,7 @@ def test_calls_without_a_users_text_are_no_attempts(log: MemoryDelivery, handler
     RunnableLambda(app).invoke("q", {"callbacks": [handler]})
 
     assert [entry["meta"].get("attempt") for entry in of_type(log, "llm_call")] == [None, None]
-    assert strategies(log) == [("handled", ["app continued"])]
+    assert recoveries(log) == [(0, "app", "handled", "app continued")]
 
 
 def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -259,7 +240,7 @@ def test_two_models_at_once_are_no_retries(log: MemoryDelivery, handler: Coagent
 
     asyncio.run(RunnableLambda(both).ainvoke("q", {"callbacks": [handler]}))
 
-    assert strategies(log) == [("handled", ["both continued"])]
+    assert recoveries(log) == [(0, "both", "handled", "both continued")]
 
 
 def test_models_that_are_asked_the_same_in_several_threads_are_no_retries(
@@ -294,8 +275,7 @@ def test_attempts_of_langchain_are_retries_in_any_thread(log: MemoryDelivery, ha
 
     RunnableLambda(ask).invoke("q", {"callbacks": [handler]})
 
-    (recovery,) = of_type(log, "recovery")
-    assert (recovery["error_info"]["component_id"], recovery["meta"]["attempt"]) == ("ScriptedChat", 2)
+    assert recoveries(log) == [(0, "ScriptedChat", "retry", "attempt 2 succeeded")]
 
 
 def test_fallback_that_fails_as_well_is_handled_by_itself(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -309,7 +289,7 @@ def test_fallback_that_fails_as_well_is_handled_by_itself(log: MemoryDelivery, h
 
     RunnableLambda(ask).invoke("q", {"callbacks": [handler]})
 
-    assert strategies(log) == [("handled", ["ask continued"])] * 2
+    assert recoveries(log) == [(place, "ask", "handled", "ask continued") for place in (0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -326,9 +306,8 @@ def test_fallback_makes_up_for_all_that_failed_below(
     """Only one of the exceptions reaches the fallback, but the run has recovered from all of them."""
     failing().with_fallbacks([RunnableLambda(lambda _: "ok")]).invoke("q", {"callbacks": [handler]})
 
-    assert strategies(log) == [("fallback", ["a fallback succeeded"])] * 2
-    recovered = {entry["error_info"]["error_id"] for entry in of_type(log, "recovery")}
-    assert recovered == {entry["event_id"] for entry in of_type(log, "error")}
+    made_up_for = [(place, "RunnableWithFallbacks", "fallback", "a fallback succeeded") for place in (0, 1)]
+    assert sorted(recoveries(log)) == made_up_for
 
 
 def test_branch_that_begins_after_another_failed_is_not_its_fallback(
@@ -378,11 +357,9 @@ def test_retries_at_the_same_time_recover_one_error_each(
 
     asyncio.run(RunnableLambda(vote).ainvoke("go", {"callbacks": [handler]}))
 
-    messages = {e["error_info"]["error_id"]: e["error_info"]["error_message"] for e in of_type(log, "error")}
-    retries = [e["meta"]["attempt"] for e in of_type(log, "llm_call") if "attempt" in e["meta"]]
-    by_retry = [e for e in of_type(log, "recovery") if e["error_info"]["recovery_strategy"] == "retry"]
-    assert retries == attempts
-    assert sorted(messages[e["error_info"]["error_id"]] for e in by_retry) == recovered
+    messages = [e["error_info"]["error_message"] for e in of_type(log, "error")]
+    assert [e["meta"]["attempt"] for e in of_type(log, "llm_call") if "attempt" in e["meta"]] == attempts
+    assert sorted(messages[place] for place, _, strategy, _ in recoveries(log) if strategy == "retry") == recovered
 
 
 def test_call_that_is_made_again_in_the_background_recovers_its_error_once(

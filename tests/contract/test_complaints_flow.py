@@ -19,7 +19,7 @@ from langgraph.types import Command, Send, interrupt
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
-from tests.reading import EMPTY, of_type, state_of, types
+from tests.reading import EMPTY, of_type, recoveries, state_of, types
 from tests.tools import tool_node
 
 CONFIG: dict[str, Any] = {"configurable": {"thread_id": "t"}}
@@ -133,7 +133,7 @@ def test_answer_that_led_to_an_error_may_be_given_again(log: MemoryDelivery, han
     assert oversight(log) == [("interrupted", "go?"), ("resumed", "yes"), ("resumed", "yes")]
     assert len({entry["input_data"]["interrupt_id"] for entry in of_type(log, "human_oversight")}) == 1
     assert {entry["prompt_number"] for entry in log.entries} == {1}
-    assert [e["error_info"]["error_id"] for e in of_type(log, "recovery")] == [of_type(log, "error")[0]["event_id"]]
+    assert recoveries(log) == [(0, "LangGraph", "retry", "the graph continued from its last checkpoint")]
 
 
 def test_questions_one_after_the_other_in_one_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

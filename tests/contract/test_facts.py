@@ -31,7 +31,7 @@ from pydantic import BaseModel
 from coagent_langchain import CoagentCallbackHandler, tracing
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, ScriptedText, Silent, calls, chat
-from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
+from tests.reading import EMPTY, ONE_CALL, of_type, recoveries, sessions, state_of, types
 from tests.tools import ask, asking_agent, bad
 
 
@@ -265,9 +265,8 @@ def test_fallback_is_one_prompt(place: str, way: str, log: MemoryDelivery, handl
         ("llm_response", 2),
         ("recovery", 2),
     ]
-    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
-    info, trace = recovery["error_info"], recovery["meta"]["trace"]
-    assert (info["error_id"], info["recovery_strategy"]) == (error["event_id"], "fallback")
+    trace = of_type(log, "recovery")[0]["meta"]["trace"]
+    assert recoveries(log) == [(0, trace["name"], "fallback", "a fallback succeeded")]
     assert trace["name"] == "RunnableWithFallbacks"
     assert {e["meta"]["trace"]["parent_run_id"] for e in of_type(log, "llm_call")} == {trace["run_id"]}
 
@@ -431,9 +430,12 @@ def test_structured_output_call_is_marked(log: MemoryDelivery, handler: CoagentC
     assert of_type(log, "tool_call") == []
 
 
-@pytest.mark.parametrize(("way", "severity"), [("middleware", "medium"), ("handle_tool_error", "low")])
+@pytest.mark.parametrize(("way", "severity", "by"), [
+    ("middleware", "medium", ("tools", "handled", "tools continued")),
+    ("handle_tool_error", "low", ("bad", "handled", "the tool answered with an error message")),
+])  # fmt: skip
 def test_rescued_tool_error_is_an_error_and_a_recovery(
-    way: str, severity: str, log: MemoryDelivery, handler: CoagentCallbackHandler
+    way: str, severity: str, by: tuple[str, str, str], log: MemoryDelivery, handler: CoagentCallbackHandler
 ) -> None:
     """F19, 34 langfuse/langfuse-python#1718: a rescued failure may arrive as an end, with status error: two events."""
 
@@ -451,17 +453,13 @@ def test_rescued_tool_error_is_an_error_and_a_recovery(
     )
     agent.invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
-    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
-    (response,) = of_type(log, "tool_response")
+    (error,), (response,) = of_type(log, "error"), of_type(log, "tool_response")
     assert (error["error_info"]["error_severity"], error["error_info"]["error_id"]) == (severity, error["event_id"])
     told = response["tool_response"]
     assert (told["success"], told["error_message"], response["meta"]["error_id"]) == (
         False, "no stock", error["event_id"],
     )  # fmt: skip
-    assert (recovery["error_info"]["error_id"], recovery["error_info"]["recovery_strategy"]) == (
-        error["event_id"],
-        "handled",
-    )
+    assert recoveries(log) == [(0, *by)]
 
 
 def test_attempts_of_with_retry_are_numbered(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -480,8 +478,7 @@ def test_attempts_of_with_retry_are_numbered(log: MemoryDelivery, handler: Coage
         ("recovery", 3),
         ("recovery", 3),
     ]
-    recovered = [(e["error_info"]["error_id"], e["error_info"]["recovery_strategy"]) for e in of_type(log, "recovery")]
-    assert recovered == [(error["event_id"], "retry") for error in of_type(log, "error")]
+    assert recoveries(log) == [(place, "ScriptedChat", "retry", "attempt 3 succeeded") for place in (0, 1)]
 
 
 def test_first_token_of_stream_events_v3(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

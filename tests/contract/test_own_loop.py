@@ -14,7 +14,7 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.sessions.tool_calls import MAX_ATTEMPTS
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
-from tests.reading import of_type
+from tests.reading import of_type, recoveries
 
 
 def looking(*errors: BaseException | None) -> BaseTool:
@@ -52,11 +52,9 @@ def test_failure_of_a_tool_that_an_own_loop_answers_is_handled(
     chat("sorry").invoke(messages, config)
     chat("bye").invoke(messages, config)
 
-    errors = of_type(log, "error")
-    names = ("error_id", "recovery_strategy", "recovery_actions")
-    recovered = [(*map(e["error_info"].get, names), e["prompt_number"]) for e in of_type(log, "recovery")]
-    assert [e["error_info"]["error_message"] for e in errors] == ["a", "a", "b", "b"]
-    assert recovered == [(errors[1]["event_id"], "handled", ["the application answered the tool call"], 1)]
+    assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == ["a", "a", "b", "b"]
+    assert recoveries(log) == [(1, "ScriptedChat", "handled", "the application answered the tool call")]
+    assert [e["prompt_number"] for e in of_type(log, "recovery")] == [1]
 
 
 @pytest.mark.parametrize("given", ["call", "arguments"])
@@ -81,13 +79,10 @@ def test_tool_of_an_own_loop_that_is_called_again(
                         look.invoke(call if given == "call" else call["args"], config)
                 chat("so").invoke([HumanMessage("q"), asked, ToolMessage("a", tool_call_id=call_id)], config)
 
-    errors, infos = of_type(log, "error"), [each["error_info"] for each in of_type(log, "recovery")]
-    ids = [each["event_id"] for each in errors]
-    assert [(ids.index(each["error_id"]), each["recovery_strategy"], each["recovery_actions"]) for each in infos] == [
-        (0, "retry", ["look was called again"]),
-        (1, "retry", ["look was called again"]),
-        (3, "handled", ["the application answered the tool call"]),
-    ]
+    assert recoveries(log) == [
+        (0, "look", "retry", "look was called again"), (1, "look", "retry", "look was called again"),
+        (3, "ScriptedChat", "handled", "the application answered the tool call"),
+    ]  # fmt: skip
     places = [(2, 1), (2, 3), (2, 5)] if in_block else [(2, 1), (3, 1), (4, 1)]
     ran = [(each["prompt_number"], each["turn_number"]) for each in of_type(log, "tool_call")]
     assert ran == [place for place, attempts in zip(places, (3, 2, 1), strict=True) for _ in range(attempts)]
@@ -109,9 +104,8 @@ def test_tool_of_an_own_loop_that_is_called_again_after_another(
 
     ran = [(each["tool_call"]["parameters"]["place"], each["prompt_number"]) for each in of_type(log, "tool_call")]
     assert ran == [("a", 1), ("b", 1), ("a", 1)]
-    recovered = [(each["error_info"]["error_id"], each["error_info"]["recovery_strategy"])
-                 for each in of_type(log, "recovery")]  # fmt: skip
-    assert recovered == [(each["event_id"], "retry") for each in of_type(log, "error")]
+    failed = len(of_type(log, "error"))
+    assert recoveries(log) == [(0, "look", "retry", "look was called again")] * failed
 
 
 def test_tool_that_no_model_requested_is_no_other_attempt(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -138,8 +132,8 @@ def test_many_attempts_at_a_tool_of_an_own_loop(log: MemoryDelivery, handler: Co
         with contextlib.suppress(ValueError):
             look.invoke(asked.tool_calls[0], config)
 
-    errors = [each["event_id"] for each in of_type(log, "error")]
-    assert [each["error_info"]["error_id"] for each in of_type(log, "recovery")] == errors[1:]
+    made_up_for = range(1, MAX_ATTEMPTS + 1)
+    assert recoveries(log) == [(place, "look", "retry", "look was called again") for place in made_up_for]
 
 
 def test_tool_of_an_own_loop_that_fails_and_then_answers_with_an_error(
@@ -156,11 +150,9 @@ def test_tool_of_an_own_loop_that_fails_and_then_answers_with_an_error(
         answer = look.invoke(asked.tool_calls[0], config)
         chat("so").invoke([HumanMessage("q"), asked, answer], config)
 
-    ids = [each["event_id"] for each in of_type(log, "error")]
-    infos = [each["error_info"] for each in of_type(log, "recovery")]
-    assert [(ids.index(each["error_id"]), each["recovery_strategy"], each["recovery_actions"]) for each in infos] == [
-        (1, "handled", ["the tool answered with an error message"]),
-        (0, "handled", ["the application answered the tool call"]),
+    assert recoveries(log) == [
+        (1, "look", "handled", "the tool answered with an error message"),
+        (0, "ScriptedChat", "handled", "the application answered the tool call"),
     ]
 
 
@@ -191,8 +183,6 @@ def test_model_that_an_own_loop_calls_again_after_a_tool_is_recovered(
         with contextlib.suppress(TimeoutError):
             asking.invoke(messages, config)
 
-    errors = {e["event_id"]: e["error_info"]["error_message"] for e in of_type(log, "error")}
-    recovered = [(errors[e["error_info"]["error_id"]], e["error_info"]["recovery_strategy"], e["prompt_number"])
-                 for e in of_type(log, "recovery")]  # fmt: skip
-    assert recovered == [("slow", "retry", 1), ("down", "retry", 1)]
+    again = "ScriptedChat" if before is None else "RunnableSequence"
+    assert recoveries(log) == [(place, again, "retry", f"{again} was called again") for place in (0, 1)]
     assert {e["prompt_number"] for e in log.entries} == {1}

@@ -21,7 +21,7 @@ from langgraph.types import Command, RetryPolicy, interrupt
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
-from tests.reading import of_type, types
+from tests.reading import of_type, recoveries, types
 
 
 def test_tool_that_a_middleware_calls_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -40,16 +40,9 @@ def test_tool_that_a_middleware_calls_again(log: MemoryDelivery, handler: Coagen
     retry = ToolRetryMiddleware(max_retries=2, initial_delay=0.0, jitter=False)
     create_agent(model, [flaky], middleware=[retry]).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
-    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
     assert [e["meta"].get("attempt") for e in of_type(log, "tool_call")] == [None, 2]
     assert [e["tool_response"]["success"] for e in of_type(log, "tool_response")] == [False, True]
-    assert recovery["error_info"] == {
-        "error_id": error["event_id"],
-        "component_id": "flaky",
-        "recovery_strategy": "retry",
-        "recovery_actions": ["attempt 2 succeeded"],
-        "recovery_successful": True,
-    }
+    assert recoveries(log) == [(0, "flaky", "retry", "attempt 2 succeeded")]
 
 
 def test_tool_that_is_called_again_and_answers_with_an_error(
@@ -69,10 +62,9 @@ def test_tool_that_is_called_again_and_answers_with_an_error(
     retry = ToolRetryMiddleware(max_retries=2, initial_delay=0.0, jitter=False)
     create_agent(model, [flaky], middleware=[retry]).invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
-    assert [e["error_info"]["recovery_actions"] for e in of_type(log, "recovery")] == [
-        ["the tool answered with an error message"],
-        ["tools continued"],
-    ]
+    assert recoveries(log) == [
+        (1, "flaky", "handled", "the tool answered with an error message"), (0, "tools", "handled", "tools continued"),
+    ]  # fmt: skip
 
 
 def test_retry_of_a_graph_node(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -97,8 +89,7 @@ def test_retry_of_a_graph_node(log: MemoryDelivery, handler: CoagentCallbackHand
         "component_exit",
         "recovery",
     ]
-    info = of_type(log, "recovery")[0]["error_info"]
-    assert (info["error_id"], info["recovery_strategy"]) == (of_type(log, "error")[0]["event_id"], "retry")
+    assert recoveries(log) == [(0, "cook", "retry", "attempt 2 succeeded")]
     assert [e["meta"].get("attempt") for e in of_type(log, "component_enter")] == [None, 2]
 
 
@@ -114,14 +105,8 @@ def test_retry_of_a_node_is_told_whatever_comes_later(log: MemoryDelivery, handl
     with pytest.raises(ValueError, match="burnt"):
         graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
-    told = [e for e in log.entries if e["event_type"] in ("error", "recovery")]
-    ids = [e["error_info"]["error_id"] for e in told]
-    assert [(e["event_type"], e["error_info"]["component_id"]) for e in told] == [
-        ("error", "ScriptedChat"),
-        ("recovery", "cook"),
-        ("error", "ScriptedChat"),
-    ]
-    assert (ids[0] == ids[1], told[1]["error_info"]["recovery_strategy"]) == (True, "retry")
+    assert [kind for kind in types(log) if kind in ("error", "recovery")] == ["error", "recovery", "error"]
+    assert recoveries(log) == [(0, "cook", "retry", "attempt 2 succeeded")]
 
 
 @pytest.mark.parametrize("then", ["asks", "hands over"])
@@ -143,14 +128,7 @@ def test_node_that_gets_to_a_question_or_another_graph_when_it_is_run_again_has_
     app = graph.add_node("last", lambda state: None).compile(checkpointer=InMemorySaver())
     app.invoke({"messages": [("user", "q")]}, {"callbacks": [handler], "configurable": {"thread_id": "t"}})
 
-    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
-    assert recovery["error_info"] == {
-        "error_id": error["event_id"],
-        "component_id": "step",
-        "recovery_strategy": "retry",
-        "recovery_actions": ["attempt 2 succeeded"],
-        "recovery_successful": True,
-    }
+    assert recoveries(log) == [(0, "step", "retry", "attempt 2 succeeded")]
 
 
 def test_a_node_that_another_one_stands_in_for_is_no_retry(
@@ -167,9 +145,7 @@ def test_a_node_that_another_one_stands_in_for_is_no_retry(
     graph.add_edge(START, "cook")
     graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
 
-    errors, recoveries = of_type(log, "error"), of_type(log, "recovery")
-    told = [(e["error_info"]["error_id"], e["error_info"]["recovery_strategy"]) for e in recoveries]
-    assert (len(errors), told) == (2, [(errors[1]["event_id"], "handled")])
+    assert (len(of_type(log, "error")), recoveries(log)) == (2, [(1, "LangGraph", "handled", "LangGraph continued")])
 
 
 def test_nodes_that_are_tried_again_beside_each_other_have_their_own_attempts(
@@ -214,12 +190,11 @@ def test_input_of_a_batch_that_fails_in_all_attempts_is_not_recovered_by_a_retry
     )
     both.invoke("go", {"callbacks": [handler]})
 
-    messages = {e["event_id"]: e["error_info"]["error_message"] for e in of_type(log, "error")}
-    recovered = [(messages[e["error_info"]["error_id"]], e["meta"].get("attempt"),
-                  e["error_info"]["recovery_strategy"], e["error_info"]["recovery_actions"])
-                 for e in of_type(log, "recovery")]  # fmt: skip
-    assert list(messages.values()) == ["a", "b", "a"]
-    assert recovered == [("b", 2, "retry", ["attempt 2 succeeded"]), ("a", None, "handled", ["both continued"])]
+    assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == ["a", "b", "a"]
+    assert [e["meta"].get("attempt") for e in of_type(log, "recovery")] == [2, None]
+    assert recoveries(log) == [
+        (1, "ScriptedChat", "retry", "attempt 2 succeeded"), (2, "both", "handled", "both continued"),
+    ]  # fmt: skip
 
 
 def test_all_inputs_of_a_batch_that_fail_are_recovered_with_it(
@@ -238,10 +213,8 @@ def test_all_inputs_of_a_batch_that_fail_are_recovered_with_it(
 
     RunnableLambda(both).invoke("go", {"callbacks": [handler]})
 
-    errors = [e["event_id"] for e in of_type(log, "error")]
-    recoveries = [(e["error_info"]["recovery_strategy"], e["error_info"]["error_id"]) for e in of_type(log, "recovery")]
     assert sorted(e["error_info"]["error_message"] for e in of_type(log, "error")) == ["a", "b"]
-    assert sorted(recoveries) == sorted(("handled", error_id) for error_id in errors)
+    assert sorted(recoveries(log)) == [(place, "both", "handled", "both continued") for place in (0, 1)]
 
 
 def test_failure_in_a_cancelled_step_is_recovered_with_it(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -266,15 +239,8 @@ def test_failure_in_a_cancelled_step_is_recovered_with_it(log: MemoryDelivery, h
 
     asyncio.run(RunnableLambda(limited).ainvoke("go", {"callbacks": [handler]}))
 
-    (error,), (recovery,) = of_type(log, "error"), of_type(log, "recovery")
-    assert error["error_info"]["error_message"] == "early"
-    assert recovery["error_info"] == {
-        "error_id": error["event_id"],
-        "component_id": "limited",
-        "recovery_strategy": "handled",
-        "recovery_actions": ["limited continued"],
-        "recovery_successful": True,
-    }
+    assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == ["early"]
+    assert recoveries(log) == [(0, "limited", "handled", "limited continued")]
 
 
 def test_attempts_of_a_batch_in_a_node_are_not_those_of_the_node(
@@ -326,12 +292,8 @@ def test_failure_that_a_later_attempt_goes_on_without_is_handled(
 
     RunnableLambda(cook).with_retry(wait_exponential_jitter=False).invoke("q", {"callbacks": [handler]})
 
-    messages = {e["event_id"]: e["error_info"]["error_message"] for e in of_type(log, "error")}
-    told = [e["error_info"] for e in of_type(log, "recovery")]
-    assert [(messages[e["error_id"]], e["recovery_strategy"], *e["recovery_actions"]) for e in told] == [
-        ("no salt", "handled", "cook continued"),
-        ("down", "retry", "attempt 2 succeeded"),
-    ]
+    assert [e["error_info"]["error_message"] for e in of_type(log, "error")] == ["down", "no salt"]
+    assert recoveries(log) == [(1, "cook", "handled", "cook continued"), (0, "cook", "retry", "attempt 2 succeeded")]
 
 
 def test_parts_of_a_node_are_no_attempts_of_each_other(log: MemoryDelivery) -> None:
