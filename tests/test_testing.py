@@ -8,7 +8,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -105,10 +105,10 @@ def test_client_that_goes_away_is_no_error(capsys: pytest.CaptureFixture[str]) -
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # sends a reset
                 client.sendall(f"POST /api/generate HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
                 until(lambda number=number: len(stand_in.requests) == number)
-        gone = capsys.readouterr().err
-        with socket.create_connection(("127.0.0.1", urlsplit(stand_in.url).port)) as client:
-            client.sendall(b"POST /api/generate HTTP/1.1\r\nContent-Length: 1\r\n\r\n{")
-            assert client.recv(1) == b""
+    gone = capsys.readouterr().err  # all of it: the stand-in closes when its answers have ended
+    with OllamaStandIn([]) as stand_in, socket.create_connection(("127.0.0.1", urlsplit(stand_in.url).port)) as client:
+        client.sendall(b"POST /api/generate HTTP/1.1\r\nContent-Length: 1\r\n\r\n{")
+        assert client.recv(1) == b""
 
     assert (gone, "JSONDecodeError" in capsys.readouterr().err) == ("", True)
 
@@ -217,10 +217,15 @@ def test_one_model_instead_of_a_list_is_refused_at_once() -> None:
         OllamaStandIn(["Soup."], models="qwen3")
 
 
-def test_what_the_stand_in_does_not_speak_is_named() -> None:
+@pytest.mark.parametrize(("ask", "missing"), [
+    (lambda client: client.embed("llama3.2", "Soup."), "/api/embed"), (lambda client: client.ps(), "/api/ps"),
+])  # fmt: skip
+def test_what_the_stand_in_does_not_speak_is_named(ask: Callable[[ollama.Client], object], missing: str) -> None:
     """The error names the missing endpoint, such as that for embeddings."""
-    with OllamaStandIn([]) as stand_in, pytest.raises(ollama.ResponseError, match=r"^the stand-in has no /api/embed "):
-        ollama.Client(stand_in.url).embed("llama3.2", "Soup.")
+    with OllamaStandIn([]) as stand_in, pytest.raises(ollama.ResponseError) as told:
+        ask(ollama.Client(stand_in.url))
+
+    assert (told.value.status_code, told.value.error) == (404, f"the stand-in has no {missing}")
 
 
 @pytest.mark.parametrize(

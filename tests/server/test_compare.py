@@ -155,13 +155,14 @@ def test_compare_marks_the_words_that_differ() -> None:
 
 
 def test_compare_marks_words_in_long_answers() -> None:
-    """Up to the 4,000 characters that are shown of each, however often a word is repeated."""
+    """Up to the 4,000 characters that are shown of each, however often a word is repeated; not in lists of letters."""
     words = [f"w{100 + number % 50}" for number in range(850)]
     left, right = marked(" ".join(words), " ".join(["last", *words[1:10], "last", *words[11:], "more"]))
 
     assert (left[:35], left[-10:], right[:35], right[-10:]) == (
         '<p dir="auto"><del>w100</del> w101 ', "w149 …</p>", '<p dir="auto"><ins>last</ins> w101 ', "w149 …</p>",
     )  # fmt: skip
+    assert [re.findall("<(?:del|ins)>", side) for side in marked("a " * 1999, "b " + "a " * 1998)] == [[], []]
 
 
 def test_compare_marks_words_inside_what_markdown_makes_of_them() -> None:

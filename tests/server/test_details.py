@@ -12,7 +12,7 @@ from coagent_langchain.server.presentation.blocks import media
 from coagent_langchain.server.presentation.contents import MAX_CALLS, MAX_FIELDS, earlier, of_entry
 from coagent_langchain.server.presentation.entries import requested_tools
 from coagent_langchain.server.presentation.formats import brief
-from coagent_langchain.server.presentation.parts import MAX_WORDS, Part
+from coagent_langchain.server.presentation.parts import MAX_WORDS, Part, omitted
 from coagent_langchain.server.presentation.values import Value
 from tests.server import sessions
 from tests.server.drawing import ASKED, FILE, IMAGE, TOOL, judged, oversight
@@ -136,11 +136,13 @@ def test_details_end_with_what_a_client_has_written_of_its_own(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("started", "parts"), [("book " * 500, ["Prompt"]), ("Booking", ["Session", "Prompt"])])
+@pytest.mark.parametrize(("started", "parts"), [
+    ("book " * 500, ["Team", "Prompt"]), ("Booking", ["Session", "Team", "Prompt"]),
+])  # fmt: skip
 def test_details_of_the_first_prompt_say_it_once(started: str, parts: list[str]) -> None:
     """It is the user's, even if the session begins with other words: the name that its block was given."""
     story = Story("s").ask("book " * 500)
-    story.entries[0]["prompt"] = started
+    story.entries[0] |= {"prompt": started, "team": "eu"}
     made = judged(story.entries, 0, 1)
 
     assert (made.title, [part.title for one in made.entries for part in one.parts]) == ("User input", parts)
@@ -251,7 +253,7 @@ def test_whole_text_of_a_part_is_where_its_path_leads() -> None:
 
 
 def test_details_have_the_facts_of_an_entry() -> None:
-    """Its path and time, then every number and short text under the name of its group; no structures."""
+    """Its path and time, then every number and short text under the name of its group, no structures; and its JSON."""
     story = Story("s")
     long = {"error_message": "x" * 201, "error_type": "ValueError", "tags": ["a"], "error_severity": None}
     story.log("error", 2, "r", name="cook", error_info=long, meta={"retry": True, "model": "m", "parameters": {"n": 1}})
@@ -266,6 +268,7 @@ def test_details_have_the_facts_of_an_entry() -> None:
     assert [(part.title, part.kind, part.content.striptags()[:11]) for part in shown.metadata] == [
         ("meta", "json", "retry: true"),
     ]  # fmt: skip
+    assert orjson.loads(shown.raw.unescape()) == story.entries[0]
 
 
 def test_facts_of_every_group_are_told() -> None:
@@ -308,6 +311,7 @@ def test_details_say_how_much_they_leave_out(fields: dict[str, Any], most: int, 
     last = of_entry(Value(fields, "1-1"))[: most + 1][most:]
 
     assert [(part.title, part.content.striptags()) for part in last] == [(title, f"… {41 - most} more, see Raw")]
+    assert omitted(title, range(most), most) == []
 
 
 @pytest.mark.parametrize(

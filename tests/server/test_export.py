@@ -33,13 +33,13 @@ def test_export_gives_back_what_was_posted(running: Running) -> None:
 ])  # fmt: skip
 def test_export_is_a_file_with_the_sessions_name(running: Running, ending: str, media: str) -> None:
     """Characters that are not safe in file names on every system are replaced."""
-    log(running, sessions.trip())
-    headers = get(running, f"/export/{TRIP}?format={ending}").headers
+    log(running, sessions.trip() + sessions.recipe("日本"))
+    named = [get(running, f"/export/{name}?format={ending}").headers for name in (TRIP, "日本")]
 
-    assert (headers["Content-Type"], headers["Content-Disposition"]) == (
-        media,
-        f'attachment; filename="trip-planner_2026-11-22T13_04_18_00_00.{ending}"',
-    )
+    assert [(headers["Content-Type"], headers["Content-Disposition"]) for headers in named] == [
+        (media, f'attachment; filename="trip-planner_2026-11-22T13_04_18_00_00.{ending}"'),
+        (media, f'attachment; filename="session.{ending}"'),
+    ]
 
 
 def test_csv_runs_no_formula() -> None:

@@ -44,7 +44,7 @@ QUERIES = [
     (Query(model="llama3"), "c"),
     (Query(tag="kitchen"), "a"),
     (Query(tag="travel", model="llama3"), ""),
-    (Query(since_ms=T0 + 91), "cb"),
+    (Query(since_ms=T0 + 110), "cb"),
     (Query(since_ms=T0 + 202), ""),
     (Query(text="bread BAKE"), "a"),
     (Query(text="read"), "a"),

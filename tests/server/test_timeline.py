@@ -242,7 +242,10 @@ def test_calls_of_a_run_that_asked_nothing_go_to_the_question_before_them() -> N
 
 
 def test_prompt_that_no_entry_opened_is_called_by_what_a_model_was_sent() -> None:
-    """As in the reference's own example: a client that logs by hand begins its second prompt with a model call."""
+    """As in the reference's own example: a client that logs by hand begins its second prompt with a model call.
+
+    A session of which only the start is logged is called by its own.
+    """
     story = Story("s").ask("Generate recipes")
     story.model("Create three recipes", "Soup", 5, (1, 1))
     story.prompt = 2
@@ -253,6 +256,7 @@ def test_prompt_that_no_entry_opened_is_called_by_what_a_model_was_sent() -> Non
         ("Generate recipes", ["Soup"]),
         ("Convert these recipes", ["Tofu soup"]),
     ]
+    assert [root.label for root in timeline([Story("s").log("session_start", prompt="Plan it")]).roots] == ["Plan it"]
 
 
 def test_prompt_that_no_entry_opened_is_not_called_by_the_arguments_of_a_tool() -> None:
@@ -300,16 +304,19 @@ def test_several_runs_inside_one_prompt_stay_there() -> None:
 
 
 def test_call_whose_parent_is_not_logged_stands_in_its_node() -> None:
-    """It is found by LangGraph's checkpoint namespace, which both have."""
+    """It is found by LangGraph's checkpoint namespace, which both have, or as the nearest ancestor that has events."""
     story = Story("s").ask("Why?")
     meta = {"framework": {"checkpoint_ns": "planner:1"}}
     node = story.run()
     story.log("component_enter", 0, node, story.root, target_component={"name": "planner"}, meta=meta)
     for name in ("map", "trains"):
         story.log("tool_call", 0, story.run(), f"not logged: {name}", tool_call={"tool_name": name}, meta=meta)
+    story.log("tool_call", 0, story.run(), "not logged: walk", tool_call={"tool_name": "walk"})
+    story.entries[-1]["meta"]["trace"]["within_run_id"] = node
 
     assert drawn(timeline(story.entries)) == [
         "prompt Why? open", "  component planner open", "    tool map open", "    tool trains open",
+        "    tool walk open",
     ]  # fmt: skip
 
 
@@ -417,12 +424,15 @@ def test_failed_call_is_as_long_as_its_error_says() -> None:
 
 
 def test_tokens_cost_and_errors_add_up_towards_the_root() -> None:
-    """A prompt's figures are the totals of what is below it, including sub-agents."""
+    """The figures of a prompt or turn are the totals of what is below it, including sub-agents."""
     first, second, _ = timeline(sessions.trip()).roots
 
     assert [(p.input, p.output, p.cached, round(p.cost, 5), p.errors) for p in (first, second)] == [
         (7_860, 607, 2_432, 0.00237, 1),
         (9_883, 102, 9_216, 0.0012, 0),
+    ]
+    assert [(turn.label, turn.input, turn.output) for turn in first.children if turn.kind == "turn"] == [
+        ("Turn 1", 3_472, 205)
     ]
 
 

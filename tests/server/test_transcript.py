@@ -103,11 +103,12 @@ def test_markdown_has_the_prompt_at_its_place_too(history: list[Any], blocks: li
     """Once, among the messages; then what else the call has."""
     story = Story("s")
     story.call("Rome?", history=history)
+    story.entries[0]["performance_metrics"] = {"cost": 1}
     text = transcript.section(orjson.dumps(story.entries[0]))
     read = re.findall(r"\*\*(.*?)\*\*\n\n```(json)?\n(.*?)\n```", text, re.DOTALL)
 
     assert [value for title, kind, body in read for value in (title, orjson.loads(body) if kind else body)] == [
-        *blocks, "llm_call", {"issuer": "agent"},
+        *blocks, "llm_call", {"issuer": "agent"}, "performance_metrics", {"cost": 1},
     ]  # fmt: skip
 
 

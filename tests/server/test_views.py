@@ -105,14 +105,14 @@ def test_odd_numbers_in_an_address_never_break_a_page(three: Running, name: str)
 
 
 def test_events_come_in_pages_and_by_type(three: Running) -> None:
-    """By offset and limit; a type narrows; words find content."""
+    """By offset and limit; a type narrows; words find content. A column has the outcome."""
 
-    def types(query: str) -> list[str]:
-        return [row[2] for row in get(three, f"/view/events/=recipe?{query}").json()["rows"]]
+    def told(query: str) -> list[tuple[str, str]]:
+        return [(row[2], row[7]) for row in get(three, f"/view/events/=recipe?{query}").json()["rows"]]
 
-    assert types("offset=2&limit=2") == ["llm_call", "llm_response"]
-    assert types("type=session_end") == ["session_end"]
-    assert types("q=halloumi") == ["llm_response"]
+    assert told("offset=2&limit=2") == [("llm_call", ""), ("llm_response", "")]
+    assert told("type=session_end") == [("session_end", "completed")]
+    assert told("q=halloumi") == [("llm_response", "")]
 
 
 def test_events_of_a_type_may_stand_far_apart(running: Running) -> None:
