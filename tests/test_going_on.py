@@ -40,22 +40,11 @@ def test_graph_that_goes_on_from_where_it_failed(log: MemoryDelivery, handler: C
     agent.invoke({"messages": [("user", "Thanks")]}, in_thread(handler, "t2"))
 
     assert without_nodes(log) == [
-        ("session_start", 1, 0),
-        ("user_input", 1, 0),
-        ("llm_call", 1, 1),
-        ("llm_response", 1, 1),
-        ("tool_call", 1, 1),
-        ("tool_response", 1, 1),
-        ("llm_call", 1, 2),
-        ("error", 1, 2),
-        ("llm_call", 1, 3),
-        ("llm_response", 1, 3),
-        ("recovery", 1, 3),
-        ("session_start", 1, 0),
-        ("user_input", 1, 0),
-        ("llm_call", 1, 1),
-        ("llm_response", 1, 1),
-    ]
+        ("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
+        ("tool_call", 1, 1), ("tool_response", 1, 1), ("llm_call", 1, 2), ("error", 1, 2), ("llm_call", 1, 3),
+        ("llm_response", 1, 3), ("recovery", 1, 3), ("session_start", 1, 0), ("user_input", 1, 0),
+        ("llm_call", 1, 1), ("llm_response", 1, 1),
+    ]  # fmt: skip
 
 
 def test_graph_that_goes_on_from_where_it_was_drained(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -124,15 +113,9 @@ def test_each_thread_goes_on_in_its_own_prompt(log: MemoryDelivery, handler: Coa
         agent.invoke(None, {**before, "callbacks": [handler]})
 
     assert [at for at in without_nodes(log) if at[0] in ("user_input", "llm_call")] == [
-        ("user_input", 1, 0),
-        ("llm_call", 1, 1),
-        ("user_input", 2, 0),
-        ("llm_call", 2, 1),
-        ("llm_call", 1, 2),
-        ("llm_call", 2, 2),
-        ("user_input", 3, 0),
-        ("llm_call", 3, 1),
-    ]
+        ("user_input", 1, 0), ("llm_call", 1, 1), ("user_input", 2, 0), ("llm_call", 2, 1), ("llm_call", 1, 2),
+        ("llm_call", 2, 2), ("user_input", 3, 0), ("llm_call", 3, 1),
+    ]  # fmt: skip
 
 
 def test_graph_goes_on_in_a_later_block_of_the_session(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -338,11 +321,8 @@ def test_tools_that_run_again_from_a_checkpoint_are_in_the_prompt_of_their_node(
     agent.invoke(Command(resume="no"), in_thread(handler, "t") | ({"configurable": before} if answered else {}))
 
     asked = [
-        ("tool_call", 2, 0),
-        ("human_oversight", 2, 0),
-        ("tool_response", 2, 0),
-        ("user_input", 2, 0),
-    ]
+        ("tool_call", 2, 0), ("human_oversight", 2, 0), ("tool_response", 2, 0), ("user_input", 2, 0),
+    ]  # fmt: skip
     assert without_nodes(log) == [
         *([] if answered else asked),
         ("human_oversight", 2, 0),

@@ -217,10 +217,7 @@ def test_chain_with_the_name_of_an_edit_is_a_prompt(log: MemoryDelivery, handler
         chain.invoke("Dinner?", {"callbacks": [handler], "metadata": {"thread_id": "t"}})
 
     assert without_nodes(log) == [
-        ("session_start", 1, 0),
-        ("user_input", 1, 0),
-        ("llm_call", 1, 1),
-        ("llm_response", 1, 1),
+        ("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
         ("session_end", 1, 0),
-    ]
+    ]  # fmt: skip
     assert (log.entries[-1]["meta"]["status"], log.entries[-1]["output_data"]) == ("completed", {"response": "soup"})

@@ -41,23 +41,11 @@ def test_subgraph_goes_on_with_the_answer(log: MemoryDelivery, handler: CoagentC
     handler.close()
 
     assert without_nodes(log) == [
-        ("session_start", 1, 0),
-        ("user_input", 1, 0),
-        ("llm_call", 1, 1),
-        ("llm_response", 1, 1),
-        ("tool_call", 1, 1),
-        ("human_oversight", 1, 1),
-        ("tool_response", 1, 1),
-        ("human_oversight", 1, 1),
-        ("tool_call", 1, 1),
-        ("tool_response", 1, 1),
-        ("llm_call", 1, 2),
-        ("llm_response", 1, 2),
-        ("user_input", 2, 0),
-        ("llm_call", 2, 1),
-        ("llm_response", 2, 1),
-        ("session_end", 2, 0),
-    ]
+        ("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
+        ("tool_call", 1, 1), ("human_oversight", 1, 1), ("tool_response", 1, 1), ("human_oversight", 1, 1),
+        ("tool_call", 1, 1), ("tool_response", 1, 1), ("llm_call", 1, 2), ("llm_response", 1, 2),
+        ("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1), ("session_end", 2, 0),
+    ]  # fmt: skip
     asked, answered = of_type(log, "human_oversight")
     assert (asked["meta"]["status"], answered["meta"]["status"]) == ("interrupted", "resumed")
     assert answered["input_data"] == {"interrupt_id": asked["meta"]["interrupt_id"], "value": None}
@@ -73,16 +61,10 @@ def test_tool_goes_on_with_the_answer(log: MemoryDelivery, handler: CoagentCallb
     handler.close()
 
     assert without_nodes(log) == [
-        ("session_start", 1, 0),
-        ("user_input", 1, 0),
-        ("tool_call", 1, 0),
-        ("human_oversight", 1, 0),
-        ("tool_response", 1, 0),
-        ("human_oversight", 1, 0),
-        ("tool_call", 1, 0),
-        ("tool_response", 1, 0),
+        ("session_start", 1, 0), ("user_input", 1, 0), ("tool_call", 1, 0), ("human_oversight", 1, 0),
+        ("tool_response", 1, 0), ("human_oversight", 1, 0), ("tool_call", 1, 0), ("tool_response", 1, 0),
         ("session_end", 1, 0),
-    ]
+    ]  # fmt: skip
     assert [e["meta"]["status"] for e in of_type(log, "human_oversight")] == ["interrupted", "resumed"]
     assert [e["meta"]["tool_call_id"] for e in of_type(log, "tool_call")] == ["c1", "c1"]
 
@@ -94,14 +76,9 @@ def test_subgraph_is_retried(log: MemoryDelivery, handler: CoagentCallbackHandle
     graph.invoke({"messages": [("user", "Buy it")]}, CONFIG)
 
     assert without_nodes(log) == [
-        ("session_start", 1, 0),
-        ("user_input", 1, 0),
-        ("llm_call", 1, 1),
-        ("error", 1, 1),
-        ("llm_call", 1, 2),
-        ("llm_response", 1, 2),
-        ("recovery", 1, 2),
-    ]
+        ("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("error", 1, 1), ("llm_call", 1, 2),
+        ("llm_response", 1, 2), ("recovery", 1, 2),
+    ]  # fmt: skip
 
 
 def test_part_that_calls_nothing_is_retried(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
@@ -122,12 +99,8 @@ def test_part_that_calls_nothing_is_retried(log: MemoryDelivery, handler: Coagen
     builder.compile().invoke({"messages": [("user", "Buy it")]}, {"max_concurrency": 1})
 
     assert without_nodes(log) == [
-        ("session_start", 1, 0),
-        ("user_input", 1, 0),
-        ("error", 1, 0),
-        ("recovery", 1, 0),
-        ("user_input", 2, 0),
-    ]
+        ("session_start", 1, 0), ("user_input", 1, 0), ("error", 1, 0), ("recovery", 1, 0), ("user_input", 2, 0),
+    ]  # fmt: skip
 
 
 def test_other_input_is_no_retry(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

@@ -281,11 +281,8 @@ def test_answer_in_a_later_block_of_the_session_counts_there(
     ends = [[e["prompt_number"], *map(e["meta"].get, numbers)] for e in of_type(log, "session_end")]
     assert ends == [[2, 2, 1, 2], [2, 1, 1, 1]]
     assert without_nodes(log)[-5:-1] == [
-        ("tool_call", 2, 1),
-        ("tool_response", 2, 1),
-        ("llm_call", 2, 2),
-        ("llm_response", 2, 2),
-    ]
+        ("tool_call", 2, 1), ("tool_response", 2, 1), ("llm_call", 2, 2), ("llm_response", 2, 2),
+    ]  # fmt: skip
 
 
 def test_answers_in_another_process_name_their_questions(log: MemoryDelivery) -> None:

@@ -114,14 +114,9 @@ def test_handlers_made_per_request_share_a_sessions_numbers(log: MemoryDelivery)
         chat("a").invoke("q", {"callbacks": [CoagentCallbackHandler("s", delivery=log)]})
 
     assert log.sequence == [
-        ("session_start", 1, 0),
-        ("user_input", 1, 0),
-        ("llm_call", 1, 1),
-        ("llm_response", 1, 1),
-        ("user_input", 2, 0),
-        ("llm_call", 2, 1),
-        ("llm_response", 2, 1),
-    ]
+        ("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
+        ("user_input", 2, 0), ("llm_call", 2, 1), ("llm_response", 2, 1),
+    ]  # fmt: skip
 
 
 def test_prompt_number_from_metadata(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:

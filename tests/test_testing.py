@@ -310,9 +310,6 @@ def test_capture_events_needs_no_handler() -> None:
         chat(stand_in).invoke("Supper?")
 
     assert logged.sequence == [
-        ("session_start", 1, 0),
-        ("user_input", 1, 0),
-        ("llm_call", 1, 1),
-        ("llm_response", 1, 1),
+        ("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
         ("session_end", 1, 0),
-    ]
+    ]  # fmt: skip

@@ -146,19 +146,10 @@ def test_interrupted_tool_goes_on_in_its_turn(log: MemoryDelivery, handler: Coag
     agent.invoke(Command(resume="yes"), config)
 
     assert [at for at in log.sequence if not at[0].startswith("component_")] == [
-        ("session_start", 1, 0),
-        ("user_input", 1, 0),
-        ("llm_call", 1, 1),
-        ("llm_response", 1, 1),
-        ("tool_call", 1, 1),
-        ("human_oversight", 1, 1),
-        ("tool_response", 1, 1),
-        ("human_oversight", 1, 1),
-        ("tool_call", 1, 1),
-        ("tool_response", 1, 1),
-        ("llm_call", 1, 2),
-        ("llm_response", 1, 2),
-    ]
+        ("session_start", 1, 0), ("user_input", 1, 0), ("llm_call", 1, 1), ("llm_response", 1, 1),
+        ("tool_call", 1, 1), ("human_oversight", 1, 1), ("tool_response", 1, 1), ("human_oversight", 1, 1),
+        ("tool_call", 1, 1), ("tool_response", 1, 1), ("llm_call", 1, 2), ("llm_response", 1, 2),
+    ]  # fmt: skip
     assert [e["meta"].get("outcome") for e in of_type(log, "tool_response")] == ["interrupted", None]
     assert [e["meta"]["tool_call_id"] for e in of_type(log, "tool_call")] == ["c1", "c1"]
     assert [(e["meta"]["status"], e["input_data"]["value"]) for e in of_type(log, "human_oversight")] == [
