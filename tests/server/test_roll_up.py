@@ -328,10 +328,11 @@ def test_large_and_odd_figures_do_no_harm(store: Store) -> None:
 
 
 def test_only_texts_are_tags(store: Store) -> None:
-    """Anything else in a list of tags is ignored, not converted."""
-    put(store, entry(meta={"tags": ["a", 1, 2.5, None, True, {"x": "y"}, ["z"], ""], "context": {"tags": [7, 'é"b']}}))
+    """Anything else in a list of tags is ignored, not converted, and so is an empty text, also as a model."""
+    tags = ["a", 1, 2.5, None, True, {"x": "y"}, ["z"], ""]
+    put(store, entry(meta={"model": "", "tags": tags, "context": {"tags": [7, 'é"b']}}))
 
-    assert store.session("s").tags == ("a", 'é"b')
+    assert (store.session("s").models, store.session("s").tags) == ((), ("a", 'é"b'))
 
 
 def test_texts_that_look_like_times_are_shown_and_found_as_given(store: Store) -> None:

@@ -95,14 +95,21 @@ def test_launch_leaves_signals_and_logging_alone() -> None:
 
 
 def test_closing_ends_every_thread(address: str) -> None:
-    """No thread of the server remains, and closing twice does nothing."""
+    """No thread of the server remains, nor of those that read for it, and closing twice does nothing."""
     before = set(threading.enumerate())
+
+    def threads() -> list[str]:
+        return sorted({each.name for each in set(threading.enumerate()) - before})
+
     running = server.launch(address)
     requests.post(f"{running.base_url}/logs", json=entry(), timeout=10)
+    requests.get(f"{running.base_url}/runs", timeout=10)
+    started = threads()
     running.close()
     running.close()
 
-    assert [thread.name for thread in set(threading.enumerate()) - before if "coagent" in thread.name] == []
+    assert started == ["AnyIO worker thread", "coagent-server", "coagent-store-index", "coagent-store-writer"]
+    until(lambda: threads() == [])
 
 
 def seconds_to_close() -> float:
