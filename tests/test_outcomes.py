@@ -223,17 +223,10 @@ def test_mute_exceptions_are_told() -> None:
     assert stack_trace(raised(ValueError("\ud800"))).encode()
 
 
-def test_long_messages_are_cut() -> None:
-    """A message over the limit is cut, with a note."""
-    found = error_message(ValueError("x" * 100_000))
-
-    assert found.startswith("x" * MAX_MESSAGE)
-    assert found.endswith("… [cut: 80,000 of 100,000 characters]")
-
-
-def test_message_a_little_too_long_is_shown_as_far_as_it_may_be() -> None:
-    """The cut message has as many characters as the limit allows."""
-    assert error_message(ValueError("x" * (MAX_MESSAGE + 1))) == "x" * MAX_MESSAGE + "… [cut: 1 of 20,001 characters]"
+@pytest.mark.parametrize(("size", "left"), [(100_000, "80,000 of 100,000"), (MAX_MESSAGE + 1, "1 of 20,001")])
+def test_long_messages_are_cut(size: int, left: str) -> None:
+    """A message over the limit has as many characters as the limit allows, and a note."""
+    assert error_message(ValueError("x" * size)) == "x" * MAX_MESSAGE + f"… [cut: {left} characters]"
 
 
 def test_cut_leaves_no_part_of_a_secret() -> None:
@@ -243,6 +236,7 @@ def test_cut_leaves_no_part_of_a_secret() -> None:
     stack = stack_trace(raised(ValueError(" ".join(["z" * 30, *[secret] * 20_000]))))
 
     assert ("sk-ant" in message, "sk-ant" in stack, "aaaa" in stack) == (False, False, False)
+    assert "[redacted]" in stack
 
 
 @pytest.mark.parametrize("said", ["plain words, " * 500_000, "-eyJ" * 100_000])
@@ -336,14 +330,6 @@ def test_what_stands_beside_a_secret_stays() -> None:
     assert found == (
         r'{"body": "{\"password\": [redacted], \"user\": \"bob\"}", "url": "https://h?api_key=[redacted]", "port": 1}'
     )
-
-
-def test_secrets_in_a_stack_are_redacted() -> None:
-    """The texts in a stack trace are redacted, too."""
-    found = stack_trace(raised(ValueError("key sk-proj-abcdefghijklmnop1234")))
-
-    assert "abcdefghijklmnop" not in found.splitlines()[-1]
-    assert "[redacted]" in found
 
 
 def test_severities_are_as_documented() -> None:
