@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-from coagent_langchain.server.presentation.formats import compact, cost, duration
 from coagent_langchain.server.running import Running
 from coagent_langchain.wire import now_ms
 from tests.server import samples, sessions
@@ -44,34 +43,6 @@ def test_list_has_the_sessions_of_a_period(running: Running) -> None:
     assert [titles(running, f"?period={each}") for each in ("1h", "24h", "7d", "30d")] == [
         ["recent"], ["recent", "older"], ["recent", "older", "old"], ["recent", "older", "old", "oldest"],
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("number", "written"), [
-    (None, "–"), (0, "0"), (9_999_999, "9,999,999"), (10_000_000, "10.0 M"), (111_111_000, "111.1 M"),
-    (999_949_999, "999.9 M"), (999_950_000, "1.0 B"), (123_456_789_012, "123.5 B"), (10**13, "10.0 T"),
-    (10**16, "10000.0 T"),
-])  # fmt: skip
-def test_large_counts_are_short_in_columns(number: int | None, written: str) -> None:
-    """Rounded before the unit is chosen."""
-    assert compact(number) == written
-
-
-@pytest.mark.parametrize(("ms", "written"), [
-    (None, "–"), (-1, "–"), (0, "0 ms"), (999, "999 ms"), (999.5, "1.0 s"), (59_949, "59.9 s"), (59_950, "1 min 00 s"),
-    (7_500_000, "2 h 05 min"), (172_800_000, "2 d 0 h"), (273_600_000, "3 d 4 h"),
-])  # fmt: skip
-def test_durations_are_written_in_their_largest_units(ms: float | None, written: str) -> None:
-    """Clocks of two machines may differ: a session that ends before it begins has no duration."""
-    assert duration(ms) == written
-
-
-@pytest.mark.parametrize(("dollars", "written"), [
-    (None, "–"), (0, "$0.00"), (0.00009, "<$0.0001"), (0.0001, "$0.0001"), (0.99994, "$0.9999"), (0.99996, "$1.00"),
-    (1, "$1.00"), (1234.5, "$1,234.50"),
-])  # fmt: skip
-def test_costs_are_written_with_the_digits_that_tell(dollars: float | None, written: str) -> None:
-    """Four decimals below a dollar, two above."""
-    assert cost(dollars) == written
 
 
 def test_list_says_what_it_did_not_understand(three: Running) -> None:
