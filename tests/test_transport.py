@@ -36,14 +36,18 @@ def test_connection_that_has_rested_is_not_used_again(monkeypatch: pytest.Monkey
     assert [ports.index(port) for port in ports] == [0, 0, 0, 3, 3]
 
 
-def test_connection_is_not_used_again_after_an_informational_response() -> None:
-    """The response that follows a 102 or 103 would be taken for that to the next request, whose events were lost."""
-    with FaultyServer(first(1, Answer(103, b""))) as server:
+@pytest.mark.parametrize("status", [103, 302, 404, 500])
+def test_connection_is_not_used_again_after_another_response_than_success(status: int) -> None:
+    """A response that follows it would be taken for that to the next request, whose events were lost.
+
+    One follows a 102 or 103; and a 500 may itself be the second response to a request, from a broken server.
+    """
+    with FaultyServer(first(1, Answer(status, b""))) as server:
         transport = Transport(server.base_url)
         statuses = [transport.post(b"[{}]").status for _ in range(3)]
     ports = [request.port for request in server.requests]
 
-    assert (statuses, [ports.index(port) for port in ports]) == ([103, 200, 200], [0, 1, 1])
+    assert (statuses, [ports.index(port) for port in ports]) == ([status, 200, 200], [0, 1, 1])
 
 
 def test_refused_connection_is_a_reply() -> None:

@@ -81,8 +81,8 @@ class Transport:
             finally:
                 answer.close()
                 self._used = time.monotonic()
-            if answer.status_code < 200:
-                self._hang_up()  # the response that should follow would be taken for that to the next request
+            if not 200 <= answer.status_code < 300:  # after a 1xx, or from a broken server, another response follows
+                self._hang_up()  # it would be taken for that to the next request
         except self._failures as error:
             return Reply.failed(error, token)
         return Reply.of(answer, text, token)

@@ -101,14 +101,15 @@ def test_retries_that_are_no_number_are_refused_by_the_result(
     assert result.message in caplog.text
 
 
-def test_connection_is_not_used_again_after_an_informational_response() -> None:
-    """The response that follows a 102 or 103 would be taken for that to the next request."""
-    with FaultyServer(first(1, Answer(103, b""))) as server, patient(server.base_url) as client:
+@pytest.mark.parametrize("status", [103, 500])
+def test_connection_is_not_used_again_after_another_response_than_success(status: int) -> None:
+    """A response that follows it would be taken for that to the next request."""
+    with FaultyServer(first(1, Answer(status, b""))) as server, patient(server.base_url) as client:
         results = [client.log_info("s", "hello", max_retries=0) for _ in range(3)]
     ports = [request.port for request in server.requests]
 
     assert ([r.success for r in results], [ports.index(port) for port in ports]) == ([False, True, True], [0, 1, 1])
-    assert results[0].message.endswith(": HTTP 103: no reason given")
+    assert results[0].message.endswith(f": HTTP {status}: no reason given")
 
 
 def test_retry_after_is_obeyed() -> None:
