@@ -51,6 +51,9 @@ def calories(ingredients: list[str]) -> dict[str, int | None]:
     return {name: CALORIES.get(name.lower()) for name in ingredients}
 
 
+calories.handle_validation_error = True  # a small model may call it with other arguments: the answer says so
+
+
 def look_up(answer: AIMessage) -> ToolMessage:
     """Run the tool that the model calls; if a small model forgot to call it, for all known ingredients."""
     forgotten = {"name": "calories", "args": {"ingredients": list(CALORIES)}, "id": "forgotten"}

@@ -17,6 +17,7 @@ from coagent_langchain.cli.store import VARIABLE, default_store, make_own_folder
 from coagent_langchain.cli.text import own_command, paint, table
 from coagent_langchain.client import CoagentClient
 from coagent_langchain.errors import CoagentError, ConfigurationError
+from coagent_langchain.http import on_one_line
 from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.server.presentation.event_summary import EventSummary, summarize
 from coagent_langchain.server.presentation.formats import duration, session_path, tokens
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
             events = client.get_logs(session_id)
         print("\n" + _table(events))
         if missing := _missing(events):
-            raise CoagentError(f"{failure}events are missing on the server: {', '.join(missing)}")
+            raise CoagentError(failure or f"events are missing on the server: {', '.join(missing)}")
         if not options.no_serve and sys.stdout.isatty():
             print(f"\nThe session's page: {paint(server.url + session_path(session_id), 'bold', 'green')}")
             print(paint("Serving until Ctrl-C.", "dim"))
@@ -136,7 +137,7 @@ def _cook(server: Running, model: ModelServer, session_id: str) -> str:
     try:
         recipe_agent.run(chat, handler, meta={"model_server": model.name})
     except Exception as error:  # noqa: BLE001 - whatever the model's client raises: its events are what matters here
-        failure = f"the model failed: {error}; "
+        failure = f"the model failed: {on_one_line(str(error))}"
     finally:
         delivered = handler.flush(FLUSH_TIMEOUT)
     if not delivered:

@@ -227,20 +227,19 @@ def test_demo_in_a_home_that_takes_no_store(demo: Demo, ollama: OllamaStandIn, t
     assert told in result.stdout
 
 
-def test_demo_fails_when_an_event_is_missing(demo: Demo) -> None:
-    """If the model fails, its prompt has no response: the demo says which one is missing, and why."""
+def test_demo_fails_with_the_model(demo: Demo) -> None:
+    """The demo shows what there was until then, and says why it ended, in one line."""
 
     def dies(request: OllamaRequest) -> Reply:
-        return Failure("out of memory") if "vegetarian" in request.prompt else answer(request)
+        return Failure("out of memory:\n8 GB needed") if "vegetarian" in request.prompt else answer(request)
 
     with OllamaStandIn(dies) as failing:
         result = demo(OLLAMA_HOST=failing.url)
 
-    assert result.status == 1
-    assert result.stderr.splitlines()[-1] == (
-        "coagent-langchain: the model failed: out of memory (status code: 500); "
-        "events are missing on the server: llm_response (prompt 2, turn 1)"
-    )
+    assert (result.status, rows(result.stdout)) == (1, [*EVENTS[:10], ["2", "1", "error", "llama3.2"], EVENTS[-1]])
+    assert result.stderr.splitlines() == [
+        "coagent-langchain: the model failed: out of memory: 8 GB needed (status code: 500)"
+    ]
 
 
 def test_small_model_that_forgets_the_tool_still_shows_one(demo: Demo) -> None:
@@ -254,6 +253,20 @@ def test_small_model_that_forgets_the_tool_still_shows_one(demo: Demo) -> None:
         result = demo(OLLAMA_HOST=small.url)
 
     assert (result.status, rows(result.stdout)) == (0, EVENTS)
+
+
+def test_small_model_that_calls_the_tool_with_other_arguments_is_told_so(demo: Demo) -> None:
+    """Small models often pass a string instead of a list. The demo continues, and shows an error and its recovery."""
+
+    def careless(request: OllamaRequest) -> Reply:
+        reply = answer(request)
+        return ToolUse("calories", {"ingredients": "chicken"}) if isinstance(reply, ToolUse) else reply
+
+    with OllamaStandIn(careless) as small:
+        result = demo(OLLAMA_HOST=small.url)
+
+    handled = [["1", "2", "error"], ["1", "2", "recovery"]]
+    assert (result.status, rows(result.stdout)) == (0, [*EVENTS[:7], *handled, *EVENTS[7:]])
 
 
 def test_demo_that_is_interrupted_leaves_a_cancelled_session(tmp_path: Path) -> None:
