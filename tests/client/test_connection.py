@@ -102,7 +102,7 @@ def test_retries_that_are_no_number_are_refused_by_the_result(
 
 
 @pytest.mark.parametrize("status", [103, 500])
-def test_connection_is_not_used_again_after_another_response_than_success(status: int) -> None:
+def test_connection_is_not_used_again_after_a_response_that_another_may_follow(status: int) -> None:
     """A response that follows it would be taken for that to the next request."""
     with FaultyServer(first(1, Answer(status, b""))) as server, patient(server.base_url) as client:
         results = [client.log_info("s", "hello", max_retries=0) for _ in range(3)]
