@@ -50,7 +50,8 @@ class HandlerSessions:
 
     def can_use(self, around: Session | Prompt) -> bool:
         """Whether a block's session has the same destination."""
-        return around.shares(self._sessions)
+        session = around.session if isinstance(around, Prompt) else around
+        return session.sessions is self._sessions
 
     def prompt_elsewhere(self, session: Session) -> Prompt | None:
         """The last prompt begun by another process, unless one has begun here since."""

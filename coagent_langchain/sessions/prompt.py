@@ -13,7 +13,6 @@ from coagent_langchain.sessions.scope import Scope
 from coagent_langchain.wire import EventType, JsonObject
 
 if TYPE_CHECKING:
-    from coagent_langchain.sessions.registry import Sessions
     from coagent_langchain.sessions.session import Session
     from coagent_langchain.sessions.state import SessionState
 
@@ -54,10 +53,6 @@ class Prompt(Scope):
     def ended(self) -> bool:
         """Whether the session that it was opened in is over."""
         return self.session_state.ended
-
-    def shares(self, sessions: Sessions) -> bool:
-        """Whether its session is one of `sessions`."""
-        return self.session.shares(sessions)
 
     def log_input(self, text: str, *, timestamp: int | None = None, meta: JsonObject | None = None,
                   outlet: Outlet | None = None) -> None:  # fmt: skip

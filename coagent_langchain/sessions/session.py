@@ -32,6 +32,7 @@ class Session(Scope):
 
     Attributes:
         session_id: the id, as it is on the server.
+        sessions: those of its destination.
         totals: the session's totals so far.
         state: its state from start to end; entering a session that has ended gives it a new one.
     """
@@ -53,7 +54,7 @@ class Session(Scope):
         check_prompt(text)
         check_meta(meta)
         self._explicit_id = session_id
-        self._sessions = sessions
+        self.sessions = sessions
         self._text = text
         self._meta = meta
         self._counts = counts  # False if users log calls themselves, which the totals do not include
@@ -68,10 +69,6 @@ class Session(Scope):
     def ended(self) -> bool:
         """Whether the session is over and does not continue through another object with its id."""
         return self.state.ended
-
-    def shares(self, sessions: Sessions) -> bool:
-        """Whether it is one of `sessions`, so that both deliver to the same server."""
-        return self._sessions is sessions
 
     def prompt(self, text: str, *, meta: JsonObject | None = None) -> Prompt:
         """One user interaction: every run inside belongs to it, however many there are.
@@ -128,12 +125,12 @@ class Session(Scope):
     ) -> None:
         """Like `end`, but only if the condition holds for its state, checked atomically."""
         state = self.state
-        if self._sessions.end(state, holds):
+        if self.sessions.end(state, holds):
             state.owner._log_end(state, status, response)  # another object, if it continues through that
 
     @guard
     def _log_end(self, state: SessionState, status: str | None, response: str | None) -> None:
-        self._sessions.close_runs(state, "cancelled" if status == "cancelled" else "unknown")
+        self.sessions.close_runs(state, "cancelled" if status == "cancelled" else "unknown")
         state.reported.clear()
         if not state.started or state.inherited:
             return  # nothing to end, or the parent process ends it
@@ -180,7 +177,7 @@ class Session(Scope):
 
     def open(self) -> None:
         """Become the open session of its id; one that has ended starts again."""
-        self._sessions.open(self)
+        self.sessions.open(self)
 
     def renewed(self) -> SessionState:
         """A new state after one that has ended: prompt numbers continue, and an open block of it stays open."""
@@ -192,7 +189,7 @@ class Session(Scope):
 
     @guard
     def _begin(self) -> None:
-        self._sessions.open(self, block=True)
+        self.sessions.open(self, block=True)
         self.start()
 
     @guard
@@ -204,7 +201,7 @@ class Session(Scope):
         elif error is None:
             state.left = True  # if a task or stream outlives the block, the session ends with that
             state.owner.end_if_left()
-        elif self._sessions.end(state, lambda state: not state.blocks):
+        elif self.sessions.end(state, lambda state: not state.blocks):
             self._log_end(state, status, f"Error: {error_message(error)}" if status == "failed" else status)
 
     def end_if_left(self) -> None:
@@ -228,8 +225,8 @@ class Session(Scope):
 
     def note_reported(self, error: BaseException) -> None:
         """Record that an exception is logged, so that the runs and blocks it leaves next do not log it again."""
-        if self._sessions.keeps_reported:
-            self._sessions.reported.append(reference(error))
+        if self.sessions.keeps_reported:
+            self.sessions.reported.append(reference(error))
         if self.state.blocks:
             self.state.reported.append(reference(error))
 
@@ -250,5 +247,5 @@ class Session(Scope):
         name = getattr(function, "__name__", type(function).__name__)  # a `partial`, say, has none
         text = self._text or f"Running {name}"
         last = 0 if self._explicit_id is None else self.state.last_number
-        return type(self)(self._sessions, self.outlet, self._explicit_id, text=text, meta=self._meta,
+        return type(self)(self.sessions, self.outlet, self._explicit_id, text=text, meta=self._meta,
                           last_number=last, counts=self._counts)  # fmt: skip
