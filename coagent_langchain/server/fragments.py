@@ -28,7 +28,7 @@ from coagent_langchain.server.responses import json_response
 from coagent_langchain.server.store import Cursor, Entry, Session, Store, entry_at
 from coagent_langchain.wire import JsonObject, now_ms
 
-MAX_PAGE = 500  # events per request
+PAGE = 200  # events per request (events.js)
 MAX_HITS = 20_000  # most events that a search inside a session finds
 RAW_PAGE = 50  # entries per request
 CHUNK = 131_072  # characters of a long text per request
@@ -116,12 +116,11 @@ def text(request: Request) -> PlainTextResponse:
 
 
 def events(request: Request) -> Response:
-    """A page of the table of events, by `offset`, `limit` and optionally `q` (words) and `type`; with all types."""
+    """A page of the events that match `q` (words) and `type`, starting at the place `from`; with all types."""
     session, tree = timeline_of(request)
     places = _places(request, tree)
-    offset = number_in(request.query_params, "offset")
-    limit = min(number_in(request.query_params, "limit", 200), MAX_PAGE)
-    page = [_event_row(entry) for entry in _entries(request, tree, places[offset : offset + limit])]
+    start = number_in(request.query_params, "from")
+    page = [_event_row(entry) for entry in _entries(request, tree, places[start : start + PAGE])]
     types = [(name, f"{visible(name)} ({count(number)})") for name, number in sorted(session.types.items())]
     return json_response({"total": len(places), "t0": session.first_ms, "rows": page, "types": types})
 

@@ -47,11 +47,9 @@ def session_of(request: Request) -> Session:
     return session
 
 
-def number_in(query: Mapping[str, str], name: str, absent: int = 0) -> int:
-    """A natural number in an address's query, at most 10**9; 0 if it is not one, `absent` if it is not there."""
-    given = query.get(name)
-    if given is None:
-        return absent
+def number_in(query: Mapping[str, str], name: str) -> int:
+    """A natural number in an address's query, at most 10**9; 0 if it is not one, or not there."""
+    given = query.get(name, "")
     return min(int(given[:10]), 10**9) if given.isascii() and given.isdigit() else 0
 
 

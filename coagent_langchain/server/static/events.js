@@ -3,7 +3,7 @@ import { cost, count, duration } from "./format.js";
 import { clock, get, write } from "./page.js";
 import { Rows } from "./rows.js";
 
-const PAGE = 200, KEPT = 30; // rows per fetch; cached pages
+const PAGE = 200, KEPT = 30; // rows per fetch (fragments.py); cached pages
 const GAP = 12, EDGE = 16; // pixels between two columns, and at the edges (session.css)
 const [SEQ, AT, TYPE, TURN, NAME, NOTE, WHO, STATE, MS, INPUT, OUTPUT, CACHED, COST, ID, BYTES, FAILED] = Array(16).keys();
 const tokens = (row, place) => (row[place] === null && row[TYPE] !== "llm_response" ? "" : count(row[place]));
@@ -119,7 +119,7 @@ class Events {
 
   async fetch(number) {
     const version = this.version;
-    const query = new URLSearchParams({ offset: number * PAGE, limit: PAGE, q: this.words, type: this.type.value });
+    const query = new URLSearchParams({ from: number * PAGE, q: this.words, type: this.type.value });
     this.pages.set(number, null);
     const data = await (await get(`/view/events/${this.path}?${query}`)).json();
     if (version !== this.version) return;
