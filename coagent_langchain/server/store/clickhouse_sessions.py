@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from coagent_langchain.server.store import MAX_FACETS, Session
-from coagent_langchain.server.store.expressions import FAILURE, status_now
+from coagent_langchain.server.store.expressions import SESSION, status_now
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.store.rollup import COUNTS
 from coagent_langchain.server.store.text import words_and_phrases
 
 INPUTS = "toInt64(types['user_input'])"
-SELECT = f"""SELECT types, arraySort(models), arraySort(tags), session_id, first_ms, last_ms, status, title,
-    {FAILURE}, cost, {", ".join(COUNTS)}"""
+SELECT = f"SELECT types, arraySort(models), arraySort(tags), {SESSION}, turns"
 
 
 def session_of(row: Sequence[Any]) -> Session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coagent_langchain.server.store.query import SORTS
+from coagent_langchain.server.store.rollup import COUNTS
 from coagent_langchain.unended import NO_END, PAUSE_MS, SILENT_MS
 from coagent_langchain.wire import now_ms
 
@@ -11,6 +12,8 @@ TOTAL_TOKENS = "CASE WHEN total_tokens > 0 OR input_reports + output_reports > 0
 # why a session has failed, or what its last run failed with if that is the last thing it has done; else ""
 FAILURE = """CASE WHEN status = 'failed' OR status = 'running' AND failure_ms >= active_ms AND errors > recoveries
     THEN failure ELSE '' END"""
+# the row of `Session.of`, but for the turns, which come last
+SESSION = f"session_id, first_ms, last_ms, status, title, {FAILURE}, cost, {', '.join(COUNTS[:-1])}"
 
 
 def summary() -> str:

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.store import ALL, MAX_FACETS, Session, Summary
-from coagent_langchain.server.store.expressions import FAILURE, status_now, summary
+from coagent_langchain.server.store.expressions import SESSION, status_now, summary
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.store.rollup import COUNTERS, COUNTS, Rollup
+from coagent_langchain.server.store.rollup import COUNTERS, Rollup
 from coagent_langchain.server.store.text import words_and_phrases
 
 ROWS = 512  # rows per statement; with 26 columns, SQLite accepts 1,260
@@ -85,8 +85,7 @@ _TYPES = "(SELECT json_group_object(value, count) FROM facets WHERE session = se
 _MODELS = "(SELECT json_group_array(value) FROM facets WHERE session = sessions.id AND kind = 'model')"
 _TAGS = "(SELECT json_group_array(value) FROM facets WHERE session = sessions.id AND kind = 'tag')"
 _TURNS = "(SELECT coalesce(sum(turns), 0) FROM prompts WHERE session = id)"
-SELECT = f"""SELECT {_TYPES}, {_MODELS}, {_TAGS}, session_id, first_ms, last_ms, status, title, {FAILURE}, cost,
-    {", ".join(_TURNS if name == "turns" else name for name in COUNTS)} FROM sessions"""
+SELECT = f"SELECT {_TYPES}, {_MODELS}, {_TAGS}, {SESSION}, {_TURNS} FROM sessions"
 
 
 def session_of(row: Sequence[Any]) -> Session:
