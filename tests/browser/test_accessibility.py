@@ -80,26 +80,26 @@ def test_link_in_a_sentence_is_underlined(page: Page, post: Post) -> None:
     assert lines == ["underline"] * 2
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/compare?s=a&s=b", "/sessions/a?tab=conversation", "/sessions/a"])
-def test_no_heading_skips_a_level(page: Page, post: Post, path: str) -> None:
+def test_no_heading_skips_a_level(page: Page, post: Post) -> None:
     """Screen readers navigate by headings; responses have headings of their own, beginning at any level."""
     for name in ("a", "b"):
         story = Story(name).ask("Refund?")
         story.tool("refund", {}, "done", 5, "c1")
         story.model("Refund?", "### Refunded\n\n##### What I did\n\nNothing else.", 5, (1, 1), system=f"# {name}")
         post(story.end("Done"))
-    page.goto(path)
-    page.wait_for_selector("#session[data-ready], main:not(#session)")
-    if path == "/sessions/a":
-        page.locator("#tree .row.k-model").click()
-    if path.startswith("/compare"):
-        page.locator(".fold summary").click()
-    if path.startswith(("/sessions", "/compare")):
-        page.get_by_role("heading", name="What I did").first.wait_for()
-    found = page.get_by_role("heading").evaluate_all("all => all.map(each => Number(each.tagName[1]))")
+    for path in ("/", "/docs", "/compare?s=a&s=b", "/sessions/a?tab=conversation", "/sessions/a"):
+        page.goto(path)
+        page.wait_for_selector("#session[data-ready], main:not(#session)")
+        if path == "/sessions/a":
+            page.locator("#tree .row.k-model").click()
+        if path.startswith("/compare"):
+            page.locator(".fold summary").click()
+        if path.startswith(("/sessions", "/compare")):
+            page.get_by_role("heading", name="What I did").first.wait_for()
+        found = page.get_by_role("heading").evaluate_all("all => all.map(each => Number(each.tagName[1]))")
 
-    assert found[0] == 1
-    assert [pair for pair in pairwise(found) if pair[1] > pair[0] + 1] == []
+        assert found[0] == 1
+        assert [pair for pair in pairwise(found) if pair[1] > pair[0] + 1] == []
 
 
 def test_headings_of_the_details_are_their_words_alone(page: Page, post: Post) -> None:
