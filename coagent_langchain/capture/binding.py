@@ -147,7 +147,7 @@ class Binding:
         pending = session.state.pending
         stop, before = pending.stopped.pop(root.thread, None), None
         if stop is not None:
-            before, root.unresolved = stop.prompt, stop.errors
+            before, root.attempts = stop.prompt, stop.attempts
         elif root.prompt_number is None:
             before = self._sessions.prompt_elsewhere(session)
         was_asking = answer is not None or (stop is not None and stop.asking)
@@ -194,7 +194,7 @@ class Binding:
         if root.pending_input is not None and not is_placeholder(inputs):
             root.pending_input = inputs
         prompt = root.prompt
-        if prompt is None or root.request is not None or scope.current() is not prompt:
+        if prompt is None or root.repeatable_as or scope.current() is not prompt:
             return
         text = user_text(inputs)
         if text is not None:
@@ -235,6 +235,5 @@ def _note_task(root: Root, namespace: str) -> None:
 
 
 def _repeat(root: Root, prompt: Prompt, text: str) -> None:
-    """Give a root the unresolved errors of the run that it repeats: an application's own retries share a prompt."""
-    root.request = root.kind, root.name, fingerprint(text)
-    root.unresolved = tuple(dict.fromkeys([*root.unresolved, *prompt.failed.pop(root.request, ())]))
+    """Have a root take on the failure of the run that it repeats: an application's own retries share a prompt."""
+    root.take_failure(prompt.failures, (root.kind, root.name, fingerprint(text)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from threading import get_ident
 from typing import Any
 from weakref import ref
@@ -53,11 +52,9 @@ class Endings(RunCloser):
                 self._binding.take_own_inputs(run, inputs)
             if run.is_task:
                 self._recorder.prompt_of(run)  # now: it tells whether an earlier run of the task has failed
-            if run.loop_call_id is not None and not failed:
-                calls = self._recorder.prompt_of(run).session_state.pending.tool_calls
-                if tool := calls.failed.pop(run.loop_call_id, None):
-                    run.unresolved = tuple(dict.fromkeys(chain(*tool.attempts, run.unresolved)))
-            if run.unresolved and not failed:
+            if run.attempts and failed:
+                run.leave_failure()
+            elif run.attempts:
                 self._errors.resumed(run)
             self._root_ended(run, outputs)
 
@@ -133,12 +130,9 @@ class Endings(RunCloser):
         state.status = "cancelled" if outcome.stopped else "failed"
         for key, question in root.answered.items():
             state.pending.ask(key, question._replace(is_answered=True))
-        if root.request is not None and root.unresolved:
-            prompt.run_failed(root.request, root.unresolved)
-        if root.loop_call_id is not None:
-            state.pending.tool_calls.failed_at(root.loop_call_id, root.name, root.unresolved)
+        root.leave_failure()
         if root.thread is not None:
-            state.pending.stop(root.thread, Stop(prompt, asking=False, errors=root.unresolved))
+            state.pending.stop(root.thread, Stop(prompt, asking=False, attempts=root.attempts))
         if outcome.stopped:  # what ran beside a failure may continue to its own end
             self._log_stop(root, outcome)
 

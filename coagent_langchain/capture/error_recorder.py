@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from weakref import ref
 
 from coagent_langchain.capture.attempts import (
@@ -17,9 +18,10 @@ from coagent_langchain.capture.human_questions import question_entries
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.routing import routing_entries
-from coagent_langchain.capture.run import MAX_FAILURES, NOTHING, Run
+from coagent_langchain.capture.run import NOTHING, Run
 from coagent_langchain.exceptions import is_same, reference
 from coagent_langchain.sessions import scope
+from coagent_langchain.sessions.open_failures import with_attempt
 from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.outcomes import (
@@ -96,10 +98,7 @@ class ErrorRecorder:
         """
         parent, root = run.parent, run.root
         if parent is None:
-            error_ids = [*root.unresolved, *(each.error_id for each in failures if each.error_id)]
-            root.unresolved = tuple(dict.fromkeys(error_ids))[-MAX_FAILURES:]
-            if root.loop_call_id is None and root.framework is None:  # a step around a tool; a graph is resumed instead
-                root.loop_call_id = next((each.run.tool_call_id for each in failures if each.run.tool_call_id), None)
+            self._note_attempt(root, [each for each in failures if each.error_id])
             return
         above = parent
         while above.key not in self._recorder.tree.open and above.parent is not None:
@@ -107,6 +106,14 @@ class ErrorRecorder:
         if root.open:  # else nothing can raise them again, and they would only be kept alive
             for failure in failures:
                 above.remember_failure(failure)
+
+    def _note_attempt(self, root: Root, failures: Sequence[Failure]) -> None:
+        """Note how a root failed. A step around a tool is known by the tool's call; a graph is resumed instead."""
+        call_id = next((each.run.tool_call_id for each in failures if each.run.tool_call_id), None)
+        if call_id is not None and root.kind == "chain" and root.framework is None:
+            calls = self._recorder.prompt_of(root).session_state.pending.tool_calls
+            root.take_failure(calls.failures, call_id)
+        root.attempts = with_attempt(root.attempts, [each.error_id for each in failures])
 
     def recovered(self, run: Run) -> None:
         """Log that `run` succeeded although something below it had failed.
@@ -138,10 +145,10 @@ class ErrorRecorder:
 
     def resumed(self, root: Root) -> None:
         """Log the recovery of a failed graph that was continued, or a failed run that was repeated, and succeeded."""
-        errors, root.unresolved = root.unresolved, ()
-        is_repeated = root.request is not None or root.loop_call_id is not None or root.is_task
+        attempts, root.attempts = root.attempts, ()
+        is_repeated = root.repeatable_as or root.is_task
         action = f"{root.name} was called again" if is_repeated else "the graph continued from its last checkpoint"
-        for error_id in errors:
+        for error_id in chain(*attempts):
             self._recorder.emit(self._recovery(root, error_id, Remedy("retry", action)))
 
     def answered(self, model: Run, error_ids: Sequence[str]) -> None:
@@ -149,8 +156,9 @@ class ErrorRecorder:
 
         A root that repeats or continues the run of that tool logs its recovery itself, when it ends.
         """
-        error_ids = [each for each in error_ids if each not in model.root.unresolved]
-        self._recorder.prompt_of(model).run_recovered(error_ids)
+        taken = set(chain(*model.root.attempts))
+        error_ids = [each for each in error_ids if each not in taken]
+        self._recorder.prompt_of(model).failures.forget(error_ids)
         for error_id in error_ids:
             remedy = Remedy("handled", "the application answered the tool call")
             self._recorder.emit(self._recovery(model, error_id, remedy))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 from uuid import UUID
 from weakref import ref
 
 from coagent_langchain.capture.run import NOTHING, Key, Run
+from coagent_langchain.sessions.open_failures import Attempts, OpenFailures, with_attempt
 from coagent_langchain.sessions.pending import Question
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.tool_calls import ToolCalls
@@ -41,14 +42,13 @@ class Root(Run):
         asked: the ids of the questions at which its graph stopped.
         has_asked: whether there was any, even if the graph goes on without an answer.
         answered: the questions that it has answers to, by id: if it fails, they may have to be answered again.
-        request: in a prompt of several roots, its kind, its name and the fingerprint of the user's text: a later run
-            there with the same request repeats it.
         stopped: `cancelled` or `abandoned`, if it was stopped from outside.
         cut: what was stopped in it last, as an event says; weak, since that run refers to this one.
         will_end: of a model, whether its stream is complete, so that LangChain is about to report its end.
-        loop_call_id: in an application's own loop, the tool call that it runs, known by its id or else the tool's
-            name; of a chain, the call of the tool whose error it raised.
-        unresolved: the ids of the errors with which it, its graph's earlier run or the run that it repeats failed.
+        repeatable_as: where a run that repeats it looks for its failure, and by which key: that of its request, or of
+            the tool call that it runs in an application's own loop.
+        attempts: the failed attempts that it makes up for if it succeeds, its graph's earlier run among them; its own
+            once it has failed.
     """
 
     pending_input: Any = None
@@ -64,12 +64,11 @@ class Root(Run):
     asked: frozenset[str] = frozenset()
     has_asked = False
     answered: Mapping[str, Question] = NOTHING
-    request: tuple[str, str, int] | None = None
     stopped: str | None = None
     cut: ref[Run] | None = None
     will_end = False
-    loop_call_id: str | None = None
-    unresolved: tuple[str, ...] = ()
+    repeatable_as: tuple[tuple[OpenFailures, Hashable], ...] = ()
+    attempts: Attempts = ()
 
     def __init__(self, run_id: UUID, kind: str, name: str, started_ns: int, timestamp: int) -> None:
         self.run_id = run_id
@@ -92,6 +91,17 @@ class Root(Run):
     def root(self) -> Root:  # type: ignore[override]
         """Itself, as a property: only the garbage collector could free a run that refers to itself."""
         return self
+
+    def take_failure(self, failures: OpenFailures, key: Hashable) -> None:
+        """Take on the failure of what it repeats, and note where to leave it if it fails, too."""
+        self.repeatable_as = (*self.repeatable_as, (failures, key))
+        for error_ids in failures.take(key):
+            self.attempts = with_attempt(self.attempts, error_ids)
+
+    def leave_failure(self) -> None:
+        """Leave its failure, and those that it has taken on, to the runs that repeat it."""
+        for failures, key in self.repeatable_as:
+            failures.leave(key, self.name, self.attempts)
 
     def calls_with(self, tool_call_id: str) -> ToolCalls:
         """The calls in which to look up a tool call: this run's, else its session's, from before an interrupt."""
@@ -126,8 +136,8 @@ class Root(Run):
                     calls.ran(call_id)
                 elif run.kind == "tool":
                     calls.ran_by_name(run.name, prompt.number)
-        if run is self:
-            self.loop_call_id = call_id
+        if run is self and call_id is not None:
+            self.take_failure(shared.failures, call_id)
         return call_id, None if call_id is None else self._requested_in(call_id)
 
     def _requested_in(self, tool_call_id: str) -> tuple[Prompt, int] | None:

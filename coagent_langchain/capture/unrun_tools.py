@@ -53,13 +53,12 @@ def log_answers_to_model(recorder: Recorder, errors: ErrorRecorder, model: Run, 
     if model.prompt is None:
         return
     pending = model.prompt.session_state.pending.tool_calls
-    if pending.all_ran and not pending.failed:
+    if pending.all_ran and not pending.failures:
         return
     answers = list(takewhile(_is_answer, reversed(messages)))
     for message in reversed(answers):
-        tool = pending.failed.pop(members_of(message)["tool_call_id"], None)
-        if tool is not None and tool.attempts:
-            errors.answered(model, tool.attempts[-1])
+        if attempts := pending.failures.take(members_of(message)["tool_call_id"]):
+            errors.answered(model, attempts[-1])
         if run := _called(recorder, model, model.parent, message, messages):
             found = read_tool_message(message)
             if found.failed:

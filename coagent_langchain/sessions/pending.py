@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coagent_langchain.forks import fork_safe_lock
 from coagent_langchain.latest import keep_latest
+from coagent_langchain.sessions.open_failures import Attempts
 from coagent_langchain.sessions.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ class Stop(NamedTuple):
     Attributes:
         prompt: the one in which it is to continue.
         asking: whether it waits for a human; else it failed, or was left or cancelled.
-        errors: if it failed, the ids of the errors that it has not recovered from.
+        attempts: if it failed, the attempts so far to run it from there on.
     """
 
     prompt: Prompt
     asking: bool
-    errors: tuple[str, ...] = ()
+    attempts: Attempts = ()
 
 
 class Question(NamedTuple):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.errors import guard
 from coagent_langchain.forks import fork_safe_lock
-from coagent_langchain.latest import keep_latest
 from coagent_langchain.outlet import Outlet
+from coagent_langchain.sessions.open_failures import OpenFailures
 from coagent_langchain.sessions.scope import Scope
 from coagent_langchain.wire import EventType, JsonObject
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from coagent_langchain.sessions.session import Session
     from coagent_langchain.sessions.state import SessionState
 
-MAX_FAILED = 64  # failed runs of one block that a later run may repeat
 MAX_REPEATED = 4_096  # characters of a user's text that input_data repeats
 
 _lock = fork_safe_lock()
@@ -30,7 +29,7 @@ class Prompt(Scope):
         number: `prompt_number`, from 1; 0 until the prompt is entered.
         turn: the number of the latest turn, 0 before the first model call.
         session_state: the state of its session, from that session's start to its end.
-        failed: the ids of the errors with which runs in it ended that another may repeat, by run and input.
+        failures: of root runs in it that another may repeat, by kind, name and the fingerprint of the user's text.
     """
 
     def __init__(self, session: Session, *, text: str | None = None, meta: JsonObject | None = None) -> None:
@@ -41,7 +40,7 @@ class Prompt(Scope):
         self.session_state: SessionState = session.state
         self.text = text
         self.logged = False
-        self.failed: dict[tuple[str, str, int], tuple[str, ...]] = {}
+        self.failures = OpenFailures()
         self._meta = meta
 
     @property
@@ -70,19 +69,9 @@ class Prompt(Scope):
             entry["meta"] = meta
         (outlet or self.session.outlet).emit(entry, self._meta or ())
 
-    def run_failed(self, request: tuple[str, str, int], error_ids: tuple[str, ...]) -> None:
-        """Record that a run has failed which another may repeat; only the latest are kept."""
-        with _lock:
-            keep_latest(self.failed, request, error_ids, MAX_FAILED)
-
-    def run_recovered(self, error_ids: Container[str]) -> None:
-        """Forget the runs in the block that failed with one of these errors: what repeats them recovers nothing."""
-        with _lock:
-            self.failed = {key: ids for key, ids in self.failed.items() if not any(each in error_ids for each in ids)}
-
     @guard
     def _begin(self) -> None:
-        self.turn, self.logged, self.failed = 0, False, {}  # the same object may be entered again
+        self.turn, self.logged, self.failures = 0, False, OpenFailures()  # the same object may be entered again
         self.session.open()
         while not self.session.state.number_prompt(self):
             self.session.open()  # it has just ended

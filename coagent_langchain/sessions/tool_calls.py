@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.forks import fork_safe_lock
-from coagent_langchain.latest import keep_latest
+from coagent_langchain.sessions.open_failures import OpenFailures
 
 if TYPE_CHECKING:
     from coagent_langchain.sessions.prompt import Prompt
 
 MAX_TOOL_CALLS = 1_000  # tool calls that may still get a response; that of an older one is logged in the latest turn
-MAX_ATTEMPTS = 50  # attempts at one tool call of which it is known that they failed
 
 _lock = fork_safe_lock()
-
-
-class FailedTool(NamedTuple):
-    """A tool that the application runs itself, and of which each attempt so far failed or was cancelled.
-
-    Attributes:
-        name: its name.
-        attempts: the ids of the errors of each attempt that failed.
-    """
-
-    name: str
-    attempts: tuple[tuple[str, ...], ...]
 
 
 class ToolCalls:
     """Which turn requested each tool call, and which calls have not run yet; only the latest calls are kept.
 
     Attributes:
-        failed: the tools that failed, by tool call: the application may try again, or tell the model of them.
+        failures: of tools that the application runs itself, by tool call: it may try again, or tell the model of them.
     """
 
     def __init__(self) -> None:
-        self.failed: dict[str, FailedTool] = {}
+        self.failures = OpenFailures()
         self._requested: dict[str, tuple[Prompt, int]] = {}
         self._waiting: dict[str, dict[str, Any]] = {}  # calls that have not run
         self._shared: set[str] = set()
@@ -51,7 +38,7 @@ class ToolCalls:
                 self._shared.add(call_id)
             self._requested[call_id] = (prompt, turn)
             self._waiting[call_id] = call  # even if one has run: ids may repeat
-            self.failed.pop(call_id, None)  # it was another call
+            self.failures.pop(call_id, None)  # it was another call
             if len(self._requested) > MAX_TOOL_CALLS:
                 oldest = next(iter(self._requested))
                 del self._requested[oldest]
@@ -74,14 +61,6 @@ class ToolCalls:
         """Record that a tool has run, and return its call; None if that was known, or the call is not."""
         return self._waiting.pop(call_id, None)
 
-    def failed_at(self, call_id: str, name: str, error_ids: tuple[str, ...]) -> None:
-        """Record the errors, none if it was cancelled, of an attempt at a tool that the application runs itself."""
-        with _lock:
-            attempts = self.failed.get(call_id, FailedTool(name, ())).attempts
-            if own := tuple(each for each in error_ids if not any(each in attempt for attempt in attempts)):
-                attempts = (*attempts, own)[-MAX_ATTEMPTS:]
-            keep_latest(self.failed, call_id, FailedTool(name, attempts), MAX_TOOL_CALLS)
-
     def ran_by_name(self, name: str, prompt_number: int) -> str | None:
         """Record that a tool has run without a call's id: the first call of that name that may run counts as run.
 
@@ -99,8 +78,8 @@ class ToolCalls:
         """The id of the first call for this tool that has not run, or else has failed; if possible, in that prompt."""
         with _lock:
             found = [call_id for call_id, call in list(self._waiting.items()) if call.get("name") == name]
-            found += [call_id for call_id, tool in list(self.failed.items())
-                      if tool.name == name and call_id in self._requested]  # fmt: skip
+            found += [call_id for call_id, failure in list(self.failures.items())
+                      if failure.name == name and call_id in self._requested]  # fmt: skip
             return max(found, key=lambda call_id: self._requested[call_id][0].number == prompt_number, default=None)
 
     def ran_with(self, name: str, args: Any) -> str | None:

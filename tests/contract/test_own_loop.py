@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.tools import BaseTool, ToolException, tool
 
 from coagent_langchain import CoagentCallbackHandler
-from coagent_langchain.sessions.tool_calls import MAX_ATTEMPTS
+from coagent_langchain.sessions.open_failures import MAX_ATTEMPTS
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
 from tests.reading import of_type, recoveries

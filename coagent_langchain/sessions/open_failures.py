@@ -1,0 +1,59 @@
+"""`OpenFailures`: what failed in a session, for as long as a later root run may make up for it."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Hashable, Iterable
+from itertools import chain
+from typing import NamedTuple
+
+from coagent_langchain.forks import fork_safe_lock
+from coagent_langchain.latest import keep_latest
+
+MAX_OPEN = 1_000  # failures that are remembered, of a prompt or of the tools of a session
+MAX_ATTEMPTS = 50  # attempts at one thing of which it is known that they failed
+
+Attempts = tuple[tuple[str, ...], ...]  # the ids of the errors of each attempt that failed
+
+_lock = fork_safe_lock()
+
+
+def with_attempt(attempts: Attempts, error_ids: Iterable[str]) -> Attempts:
+    """Add an attempt that failed, with those errors that no earlier one had; only the latest attempts are kept."""
+    known = set(chain(*attempts))
+    own = tuple(dict.fromkeys(each for each in error_ids if each not in known))
+    return (*attempts, own)[-MAX_ATTEMPTS:] if own else attempts
+
+
+class OpenFailure(NamedTuple):
+    """A run that failed or was cancelled, and what it had repeated.
+
+    Attributes:
+        name: the run's.
+        attempts: it and those before it, without those that were cancelled.
+    """
+
+    name: str
+    attempts: Attempts
+
+
+class OpenFailures(dict[Hashable, OpenFailure]):
+    """Failures by what they have in common with a run that would make up for them: a request, the id of a tool call.
+
+    Such a run takes the failure when it begins. If it fails, too, it leaves it here with its own errors.
+    """
+
+    def take(self, key: Hashable) -> Attempts:
+        """The attempts that failed so far, for a run that makes another."""
+        failure = self.pop(key, None)
+        return () if failure is None else failure.attempts
+
+    def leave(self, key: Hashable, name: str, attempts: Attempts) -> None:
+        """Record that a run failed, after these attempts and its own; only the latest failures are kept."""
+        with _lock:
+            keep_latest(self, key, OpenFailure(name, attempts), MAX_OPEN)
+
+    def forget(self, error_ids: Container[str]) -> None:
+        """Forget the failures with any of these errors: what repeats one makes up for nothing."""
+        for key, failure in list(self.items()):
+            if any(each in error_ids for each in chain(*failure.attempts)):
+                self.pop(key, None)
