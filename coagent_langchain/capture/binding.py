@@ -236,4 +236,5 @@ def _note_task(root: Root, namespace: str) -> None:
 
 def _repeat(root: Root, prompt: Prompt, text: str) -> None:
     """Have a root take on the failure of the run that it repeats: an application's own retries share a prompt."""
-    root.take_failure(prompt.failures, (root.kind, root.name, fingerprint(text)))
+    failures = prompt.session_state.pending.failures
+    root.take_failure(failures, (prompt.number, root.kind, root.name, fingerprint(text)))

@@ -53,7 +53,7 @@ class Endings(RunCloser):
             if run.is_task:
                 self._recorder.prompt_of(run)  # now: it tells whether an earlier run of the task has failed
             if run.attempts and failed:
-                run.leave_failure()
+                run.leave_failure(self._recorder.prompt_of(run).session_state.pending.failures)
             elif run.attempts:
                 self._errors.resumed(run)
             self._root_ended(run, outputs)
@@ -130,7 +130,7 @@ class Endings(RunCloser):
         state.status = "cancelled" if outcome.stopped else "failed"
         for key, question in root.answered.items():
             state.pending.ask(key, question._replace(is_answered=True))
-        root.leave_failure()
+        root.leave_failure(state.pending.failures)
         if root.thread is not None:
             state.pending.stop(root.thread, Stop(prompt, asking=False, attempts=root.attempts))
         if outcome.stopped:  # what ran beside a failure may continue to its own end

@@ -21,7 +21,7 @@ from coagent_langchain.capture.routing import routing_entries
 from coagent_langchain.capture.run import NOTHING, Run
 from coagent_langchain.exceptions import is_same, reference
 from coagent_langchain.sessions import scope
-from coagent_langchain.sessions.open_failures import with_attempt
+from coagent_langchain.sessions.open_failures import OpenFailures, with_attempt
 from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.outcomes import (
@@ -98,7 +98,7 @@ class ErrorRecorder:
         """
         parent, root = run.parent, run.root
         if parent is None:
-            self._note_attempt(root, [each for each in failures if each.error_id])
+            self._root_failed(root, [each for each in failures if each.error_id])
             return
         above = parent
         while above.key not in self._recorder.tree.open and above.parent is not None:
@@ -107,12 +107,11 @@ class ErrorRecorder:
             for failure in failures:
                 above.remember_failure(failure)
 
-    def _note_attempt(self, root: Root, failures: Sequence[Failure]) -> None:
+    def _root_failed(self, root: Root, failures: Sequence[Failure]) -> None:
         """Note how a root failed. A step around a tool is known by the tool's call; a graph is resumed instead."""
         call_id = next((each.run.tool_call_id for each in failures if each.run.tool_call_id), None)
         if call_id is not None and root.kind == "chain" and root.framework is None:
-            calls = self._recorder.prompt_of(root).session_state.pending.tool_calls
-            root.take_failure(calls.failures, call_id)
+            root.take_failure(self._open_failures(root), call_id)
         root.attempts = with_attempt(root.attempts, [each.error_id for each in failures])
 
     def recovered(self, run: Run) -> None:
@@ -148,6 +147,7 @@ class ErrorRecorder:
         attempts, root.attempts = root.attempts, ()
         is_repeated = root.repeatable_as or root.is_task
         action = f"{root.name} was called again" if is_repeated else "the graph continued from its last checkpoint"
+        self._open_failures(root).forget([*chain(*attempts)])
         for error_id in chain(*attempts):
             self._recorder.emit(self._recovery(root, error_id, Remedy("retry", action)))
 
@@ -158,10 +158,13 @@ class ErrorRecorder:
         """
         taken = set(chain(*model.root.attempts))
         error_ids = [each for each in error_ids if each not in taken]
-        self._recorder.prompt_of(model).failures.forget(error_ids)
+        self._open_failures(model).forget(error_ids)
         for error_id in error_ids:
             remedy = Remedy("handled", "the application answered the tool call")
             self._recorder.emit(self._recovery(model, error_id, remedy))
+
+    def _open_failures(self, run: Run) -> OpenFailures:
+        return self._recorder.prompt_of(run).session_state.pending.failures
 
     def called_again(self, run: Run) -> None:
         """Log the recovery of a tool, model or node that failed and was called again, for example by a middleware."""

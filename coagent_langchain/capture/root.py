@@ -45,8 +45,8 @@ class Root(Run):
         stopped: `cancelled` or `abandoned`, if it was stopped from outside.
         cut: what was stopped in it last, as an event says; weak, since that run refers to this one.
         will_end: of a model, whether its stream is complete, so that LangChain is about to report its end.
-        repeatable_as: where a run that repeats it looks for its failure, and by which key: that of its request, or of
-            the tool call that it runs in an application's own loop.
+        repeatable_as: the keys by which a run that repeats it finds its failure: in a prompt of several roots, what it
+            was asked; in an application's own loop, the tool call that it runs.
         attempts: the failed attempts that it makes up for if it succeeds, its graph's earlier run among them; its own
             once it has failed.
     """
@@ -67,7 +67,7 @@ class Root(Run):
     stopped: str | None = None
     cut: ref[Run] | None = None
     will_end = False
-    repeatable_as: tuple[tuple[OpenFailures, Hashable], ...] = ()
+    repeatable_as: tuple[Hashable, ...] = ()
     attempts: Attempts = ()
 
     def __init__(self, run_id: UUID, kind: str, name: str, started_ns: int, timestamp: int) -> None:
@@ -94,13 +94,13 @@ class Root(Run):
 
     def take_failure(self, failures: OpenFailures, key: Hashable) -> None:
         """Take on the failure of what it repeats, and note where to leave it if it fails, too."""
-        self.repeatable_as = (*self.repeatable_as, (failures, key))
+        self.repeatable_as = (*self.repeatable_as, key)
         for error_ids in failures.take(key):
             self.attempts = with_attempt(self.attempts, error_ids)
 
-    def leave_failure(self) -> None:
+    def leave_failure(self, failures: OpenFailures) -> None:
         """Leave its failure, and those that it has taken on, to the runs that repeat it."""
-        for failures, key in self.repeatable_as:
+        for key in self.repeatable_as:
             failures.leave(key, self.name, self.attempts)
 
     def calls_with(self, tool_call_id: str) -> ToolCalls:
@@ -124,7 +124,8 @@ class Root(Run):
         Returns:
             the id of its call, and the prompt and turn that requested it; None for what is not known.
         """
-        own, shared = self.tool_calls, prompt.session_state.pending.tool_calls
+        own, pending = self.tool_calls, prompt.session_state.pending
+        shared = pending.tool_calls
         if run.tool_call_id is None and run.kind == "tool" and own is not None:
             run.tool_call_id = own.ran_with(run.name, arguments)  # it is invoked with a call's arguments alone
         call_id = run.tool_call_id
@@ -137,7 +138,7 @@ class Root(Run):
                 elif run.kind == "tool":
                     calls.ran_by_name(run.name, prompt.number)
         if run is self and call_id is not None:
-            self.take_failure(shared.failures, call_id)
+            self.take_failure(pending.failures, call_id)
         return call_id, None if call_id is None else self._requested_in(call_id)
 
     def _requested_in(self, tool_call_id: str) -> tuple[Prompt, int] | None:

@@ -52,8 +52,8 @@ def log_answers_to_model(recorder: Recorder, errors: ErrorRecorder, model: Run, 
     """
     if model.prompt is None:
         return
-    pending = model.prompt.session_state.pending.tool_calls
-    if pending.all_ran and not pending.failures:
+    pending = model.prompt.session_state.pending
+    if pending.tool_calls.all_ran and not pending.failures:
         return
     answers = list(takewhile(_is_answer, reversed(messages)))
     for message in reversed(answers):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from coagent_langchain.forks import fork_safe_lock
 from coagent_langchain.latest import keep_latest
 
-MAX_OPEN = 1_000  # failures that are remembered, of a prompt or of the tools of a session
+MAX_OPEN = 1_000  # failures of one session that are remembered
 MAX_ATTEMPTS = 50  # attempts at one thing of which it is known that they failed
 
 Attempts = tuple[tuple[str, ...], ...]  # the ids of the errors of each attempt that failed
@@ -37,9 +37,10 @@ class OpenFailure(NamedTuple):
 
 
 class OpenFailures(dict[Hashable, OpenFailure]):
-    """Failures by what they have in common with a run that would make up for them: a request, the id of a tool call.
+    """The failures of a session, by what they have in common with a run that would make up for them.
 
-    Such a run takes the failure when it begins. If it fails, too, it leaves it here with its own errors.
+    That is the id of a tool call, or a root run's prompt, kind, name and text. Such a run takes the failure when it
+    begins. If it fails, too, it leaves it here with its own errors.
     """
 
     def take(self, key: Hashable) -> Attempts:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coagent_langchain.forks import fork_safe_lock
 from coagent_langchain.latest import keep_latest
-from coagent_langchain.sessions.open_failures import Attempts
+from coagent_langchain.sessions.open_failures import Attempts, OpenFailures
 from coagent_langchain.sessions.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
@@ -58,13 +58,15 @@ class Pending:
     """What a session has begun and a later run may end.
 
     Attributes:
+        failures: what failed, and what an application may repeat: a root run of a prompt, or a tool call.
         tool_calls: the latest tool calls.
         questions: what a human was asked, by interrupt id.
         stopped: where graphs stopped, by thread.
     """
 
     def __init__(self) -> None:
-        self.tool_calls = ToolCalls()
+        self.failures = OpenFailures()
+        self.tool_calls = ToolCalls(self.failures)
         self.questions: dict[str, Question] = {}
         self.stopped: dict[Any, Stop] = {}
         self._logged: dict[str, None] = {}

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from coagent_langchain.errors import guard
 from coagent_langchain.forks import fork_safe_lock
 from coagent_langchain.outlet import Outlet
-from coagent_langchain.sessions.open_failures import OpenFailures
 from coagent_langchain.sessions.scope import Scope
 from coagent_langchain.wire import EventType, JsonObject
 
@@ -29,7 +28,6 @@ class Prompt(Scope):
         number: `prompt_number`, from 1; 0 until the prompt is entered.
         turn: the number of the latest turn, 0 before the first model call.
         session_state: the state of its session, from that session's start to its end.
-        failures: of root runs in it that another may repeat, by kind, name and the fingerprint of the user's text.
     """
 
     def __init__(self, session: Session, *, text: str | None = None, meta: JsonObject | None = None) -> None:
@@ -40,7 +38,6 @@ class Prompt(Scope):
         self.session_state: SessionState = session.state
         self.text = text
         self.logged = False
-        self.failures = OpenFailures()
         self._meta = meta
 
     @property
@@ -71,7 +68,7 @@ class Prompt(Scope):
 
     @guard
     def _begin(self) -> None:
-        self.turn, self.logged, self.failures = 0, False, OpenFailures()  # the same object may be entered again
+        self.turn, self.logged = 0, False  # the same object may be entered again
         self.session.open()
         while not self.session.state.number_prompt(self):
             self.session.open()  # it has just ended

@@ -18,12 +18,12 @@ _lock = fork_safe_lock()
 class ToolCalls:
     """Which turn requested each tool call, and which calls have not run yet; only the latest calls are kept.
 
-    Attributes:
-        failures: of tools that the application runs itself, by tool call: it may try again, or tell the model of them.
+    Parameters:
+        failures: what failed in the session, tools that the application runs itself by their call: it may try again.
     """
 
-    def __init__(self) -> None:
-        self.failures = OpenFailures()
+    def __init__(self, failures: OpenFailures | None = None) -> None:
+        self._failures = OpenFailures() if failures is None else failures
         self._requested: dict[str, tuple[Prompt, int]] = {}
         self._waiting: dict[str, dict[str, Any]] = {}  # calls that have not run
         self._shared: set[str] = set()
@@ -38,7 +38,7 @@ class ToolCalls:
                 self._shared.add(call_id)
             self._requested[call_id] = (prompt, turn)
             self._waiting[call_id] = call  # even if one has run: ids may repeat
-            self.failures.pop(call_id, None)  # it was another call
+            self._failures.pop(call_id, None)  # it was another call
             if len(self._requested) > MAX_TOOL_CALLS:
                 oldest = next(iter(self._requested))
                 del self._requested[oldest]
@@ -78,7 +78,7 @@ class ToolCalls:
         """The id of the first call for this tool that has not run, or else has failed; if possible, in that prompt."""
         with _lock:
             found = [call_id for call_id, call in list(self._waiting.items()) if call.get("name") == name]
-            found += [call_id for call_id, failure in list(self.failures.items())
+            found += [call_id for call_id, failure in list(self._failures.items())
                       if failure.name == name and call_id in self._requested]  # fmt: skip
             return max(found, key=lambda call_id: self._requested[call_id][0].number == prompt_number, default=None)
 

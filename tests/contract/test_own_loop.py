@@ -156,6 +156,22 @@ def test_tool_of_an_own_loop_that_fails_and_then_answers_with_an_error(
     ]
 
 
+def test_step_around_a_tool_that_is_called_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """Its success makes up for the failure, which the answer to the model then does not do once more."""
+    look = looking(ValueError("no"), None)
+    config: Any = {"callbacks": [handler]}
+    with handler.session("S") as session, session.prompt("q"):
+        asked = chat(calls(("look", {"place": "a"}, "1"))).invoke("q", config)
+        for _ in range(2):
+            with contextlib.suppress(ValueError):
+                answer = RunnableLambda(look.invoke, name="step").invoke(asked.tool_calls[0], config)
+        chat("so").invoke([HumanMessage("q"), asked, answer], config)
+
+    recovered = [(each["error_info"]["error_id"], each["error_info"]["recovery_actions"])
+                 for each in of_type(log, "recovery")]  # fmt: skip
+    assert recovered == [(each["event_id"], ["step was called again"]) for each in of_type(log, "error")]
+
+
 def test_call_with_the_id_of_a_failed_one(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Ids may repeat: the answer to a later call says nothing about the tool that failed before it."""
     look = looking(ValueError("no"), None)
