@@ -1,4 +1,11 @@
-"""Attempts: which calls and nodes repeat one that failed, and what made up for the failure."""
+"""Attempts: which calls and nodes repeat one that failed, and what made up for the failure.
+
+A failure is open until something makes up for it. While the run around it is open, that run keeps it (`Run.failures`):
+it may return in spite of it, or call again what failed. When the root has failed, the session keeps the ids of its
+errors (`Pending.failures`; for a graph `Pending.stopped`): another root may repeat or continue it. What repeats or
+continues a failed run takes its failures on when it begins (`Run.repeats`, `Root.attempts`). If it succeeds, it logs
+their recovery; if it fails, it leaves them with its own to the next attempt.
+"""
 
 from __future__ import annotations
 
