@@ -9,7 +9,6 @@ from coagent_langchain.capture.agent_stack import agent_stack
 from coagent_langchain.capture.description import describe
 from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.human_answers import resume_prompt
-from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.root import UNKNOWN, Root
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.sessions import scope
@@ -40,7 +39,7 @@ class Binding:
         if is_graph and root.framework is None:
             root.framework = {"name": "langgraph"}
         if root.framework is not None:
-            note_input_messages(root, inputs)
+            root.known_messages.note_input(inputs)
         known = self._sessions.explicit_id
         if metadata:
             known = known or ambient.session_id(metadata)

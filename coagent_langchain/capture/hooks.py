@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from coagent_langchain.capture.node_messages import note_input_messages
 from coagent_langchain.capture.other_hooks import OtherHooks
 from coagent_langchain.capture.root import UNKNOWN, Root
 from coagent_langchain.capture.routing import log_routing
@@ -154,8 +153,9 @@ class Hooks(OtherHooks):
                 parameters = model_parameters(serialized, None, metadata, None)
                 self._recorder.call_started(run, decisions.conversation_of(inputs), parameters)
             elif run.is_component:
-                if run.root.framework is None and not run.root.input_messages:  # around a graph, which is given this
-                    note_input_messages(run.root, inputs)
+                known = run.root.known_messages
+                if run.root.framework is None and not known.in_input:  # around a graph, which is given this
+                    known.note_input(inputs)
                 self._recorder.component_started(run)
 
     def on_chain_end(self, outputs: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,

@@ -9,7 +9,6 @@ from typing import Any
 from coagent_langchain.capture.attempts import note_attempt, note_node_attempt
 from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.description import component, issuer, tool_meta
-from coagent_langchain.capture.node_messages import node_messages, note_model_message
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.outlet import Outlet
@@ -117,7 +116,7 @@ class Recorder:
         if answer.text is not None:
             response["response"] = answer.text
         if run.framework is not None:
-            note_model_message(run.root, answer)
+            run.root.known_messages.note_model_message(answer)
         if answer.tool_calls:
             response["tool_calls"] = {"calls": self._tool_calls(run, prompt, answer)}
         self.add_usage(prompt, answer, entry)
@@ -247,7 +246,7 @@ class Recorder:
             meta["structured_output_calls"] = structured
         entry = self.entry(run, _EXIT, meta)
         entry["target_component"] = component(run)
-        if said := node_messages(run.root, updates):
+        if said := run.root.known_messages.nodes_own(updates, self.prompt_of(run).session_state.pending):
             changed["messages"] = said
         if changed:
             entry["output_data"] = changed

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 from weakref import ref
 
+from coagent_langchain.capture.node_messages import KnownMessages
 from coagent_langchain.capture.run import NOTHING, Key, Run
 from coagent_langchain.sessions.open_failures import Attempts, OpenFailures, with_attempt
 from coagent_langchain.sessions.pending import Question
@@ -35,8 +36,7 @@ class Root(Run):
         pending_input: its inputs, until they are logged; `UNKNOWN` before a hook has reported them.
         user_text: the user's text in them, if its session was not known when they were reported.
         tool_calls: the tool calls that its models requested; None before the first one.
-        known_messages: fingerprints of the messages of its models and nodes, and of the ids of its models' messages.
-        input_messages: fingerprints of the assistant's messages in its input.
+        known_messages: what its nodes may return that is logged already.
         joined: its prompt, also while its `session_start` and `user_input` are being logged; `prompt` is set later, so
             that nothing else of it is logged before them.
         asked: the ids of the questions at which its graph stopped.
@@ -60,7 +60,6 @@ class Root(Run):
     prompt_number: int | None = None
     tool_calls: ToolCalls | None = None
     joined: Prompt | None = None
-    input_messages: frozenset[int | None] = frozenset()
     asked: frozenset[str] = frozenset()
     has_asked = False
     answered: Mapping[str, Question] = NOTHING
@@ -84,7 +83,7 @@ class Root(Run):
         self._trace = None
         self.ended_ns = 0
         self.open: dict[Key, Run] = {}
-        self.known_messages: set[int | None] = set()
+        self.known_messages = KnownMessages()
         self.bind_lock = threading.RLock()  # re-entrant: a signal handler or the application's `delivery` may log
 
     @property
