@@ -144,11 +144,11 @@ class ErrorRecorder:
 
     def resumed(self, root: Root) -> None:
         """Log the recovery of a failed graph that was continued, or a failed run that was repeated, and succeeded."""
-        attempts, root.attempts = root.attempts, ()
+        error_ids, root.attempts = [*chain(*root.attempts)], ()
         is_repeated = root.repeatable_as or root.is_task
         action = f"{root.name} was called again" if is_repeated else "the graph continued from its last checkpoint"
-        self._open_failures(root).forget([*chain(*attempts)])
-        for error_id in chain(*attempts):
+        self._open_failures(root).forget(error_ids)
+        for error_id in error_ids:
             self._recorder.emit(self._recovery(root, error_id, Remedy("retry", action)))
 
     def answered(self, model: Run, error_ids: Sequence[str]) -> None:
