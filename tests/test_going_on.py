@@ -174,12 +174,13 @@ def test_graph_that_failed_goes_on_in_its_prompt_though_a_model_beside_it_failed
 
 
 def test_graph_that_failed_twice_recovers_from_both(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
-    """A graph that resumes from its last checkpoint and succeeds has recovered from all its earlier errors."""
-    agent = create_agent(chat(ValueError("a"), ValueError("b"), "ok"), [], checkpointer=InMemorySaver())
-    for request in ({"messages": [("user", "go")]}, None, None):
-        with contextlib.suppress(ValueError):
-            agent.invoke(request, in_thread(handler, "t"))
-    handler.close()
+    """A graph that resumes from its last checkpoint and succeeds has recovered from all its earlier errors, once."""
+    agent = create_agent(chat(ValueError("a"), ValueError("b"), "ok", "ok"), [], checkpointer=InMemorySaver())
+    go = {"messages": [("user", "go")]}
+    with handler.session("Go") as session, session.prompt("go"):
+        for request in (go, None, None, go):
+            with contextlib.suppress(ValueError):
+                agent.invoke(request, in_thread(handler, "t"))
 
     assert recoveries(log) == [
         (place, "LangGraph", "retry", "the graph continued from its last checkpoint") for place in (0, 1)
