@@ -36,6 +36,9 @@ class OpenFailure(NamedTuple):
     attempts: Attempts
 
 
+_NONE = OpenFailure("", ())
+
+
 class OpenFailures(dict[Hashable, OpenFailure]):
     """The failures of a session, by what they have in common with a run that would make up for them.
 
@@ -45,8 +48,7 @@ class OpenFailures(dict[Hashable, OpenFailure]):
 
     def take(self, key: Hashable) -> Attempts:
         """The attempts that failed so far, for a run that makes another."""
-        failure = self.pop(key, None)
-        return () if failure is None else failure.attempts
+        return self.pop(key, _NONE).attempts
 
     def leave(self, key: Hashable, name: str, attempts: Attempts) -> None:
         """Record that a run failed, after these attempts and its own; only the latest failures are kept."""
@@ -54,7 +56,7 @@ class OpenFailures(dict[Hashable, OpenFailure]):
             keep_latest(self, key, OpenFailure(name, attempts), MAX_OPEN)
 
     def forget(self, error_ids: Container[str]) -> None:
-        """Forget the failures with any of these errors: what repeats one makes up for nothing."""
+        """Forget the failures with any of these errors: something has made up for them."""
         for key, failure in list(self.items()):
             if any(each in error_ids for each in chain(*failure.attempts)):
                 self.pop(key, None)

@@ -19,7 +19,7 @@ class ToolCalls:
     """Which turn requested each tool call, and which calls have not run yet; only the latest calls are kept.
 
     Parameters:
-        failures: what failed in the session, tools that the application runs itself by their call: it may try again.
+        failures: those of the session, by tool call if an application ran the tool itself: it may do so again.
     """
 
     def __init__(self, failures: OpenFailures | None = None) -> None:
