@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.tools import BaseTool, ToolException, tool
 
 from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.sessions import open_failures
 from coagent_langchain.sessions.open_failures import MAX_ATTEMPTS
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import calls, chat
@@ -134,6 +135,22 @@ def test_many_attempts_at_a_tool_of_an_own_loop(log: MemoryDelivery, handler: Co
 
     made_up_for = range(1, MAX_ATTEMPTS + 1)
     assert recoveries(log) == [(place, "look", "retry", "look was called again") for place in made_up_for]
+
+
+def test_failures_that_may_be_repeated_are_bounded(
+    log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session remembers only the latest of them."""
+    monkeypatch.setattr(open_failures, "MAX_OPEN", 2)
+    look = looking(*map(ValueError, "abc"), None, None, None)
+    config: Any = {"callbacks": [handler]}
+    with handler.session("S") as session, session.prompt("q"):
+        for place in "abcabc":
+            with contextlib.suppress(ValueError):
+                look.invoke({"place": place}, config)
+
+    errors = [each["event_id"] for each in of_type(log, "error")]
+    assert [each["error_info"]["error_id"] for each in of_type(log, "recovery")] == errors[1:]
 
 
 def test_tool_of_an_own_loop_that_fails_and_then_answers_with_an_error(
