@@ -20,6 +20,7 @@ import pytest
 
 from coagent_langchain import CoagentClient
 from coagent_langchain.cli import main
+from coagent_langchain.cli.demo import EXPECTED
 from coagent_langchain.cli.demo_model import answer
 from coagent_langchain.cli.text import own_command
 from coagent_langchain.server import launch
@@ -239,6 +240,20 @@ def test_demo_fails_with_the_model(demo: Demo) -> None:
     assert (result.status, rows(result.stdout)) == (1, [*EVENTS[:10], ["2", "1", "error", "llama3.2"], EVENTS[-1]])
     assert result.stderr.splitlines() == [
         "coagent-langchain: the model failed: out of memory: 8 GB needed (status code: 500)"
+    ]
+
+
+def test_demo_fails_when_an_event_is_missing(
+    demo: Demo, ollama: OllamaStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It compares what the server received with what the agent does, and names what is not there."""
+    monkeypatch.setitem(EXPECTED, ("tool_response", 2, 1), 1)
+
+    result = demo(OLLAMA_HOST=ollama.url)
+
+    assert (result.status, rows(result.stdout)) == (1, EVENTS)
+    assert result.stderr.splitlines() == [
+        "coagent-langchain: events are missing on the server: tool_response (prompt 2, turn 1)"
     ]
 
 
