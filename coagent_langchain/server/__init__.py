@@ -107,7 +107,7 @@ def _clickhouse_store(address: str, *, make: bool) -> ClickHouseStore:
 
 def _sqlite_path(address: str) -> Path:
     scheme, _, rest = address.partition("://")
-    path = os.path.expanduser(rest)
+    path = os.path.expanduser(re.sub("^/+~", "~", rest))  # sqlite:///~/x.db, too, as the slashes of a path are three
     if scheme != "sqlite" or not path.startswith("/") or not path.strip("/"):
         raise ConfigurationError(
             f"a store is sqlite:///PATH, clickhouse://… or chdb:///PATH, not {public_address(address)!r}; "

@@ -50,6 +50,15 @@ def test_right_address_is_told(given: str, right: str, tmp_path: Path, monkeypat
     assert str(raised.value).endswith(f"for a file, give its absolute path: {right.replace('/here', str(tmp_path))}")
 
 
+@pytest.mark.parametrize("slashes", ["//", "///"])
+def test_store_in_the_home_folder(slashes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tilde is expanded, which a shell does only at the beginning of a word, also after the slash of a path."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    server.open_store(f"sqlite:{slashes}~/log.db").close()
+
+    assert (tmp_path / "log.db").is_file()
+
+
 def test_option_overrides_the_store_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
