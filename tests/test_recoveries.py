@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -45,6 +46,42 @@ def test_run_that_the_application_makes_again_recovers_the_errors_of_its_prompt(
 
     again = "RunnableSequence" if wrapped else "ScriptedChat"
     assert recoveries(log) == [(place, again, "retry", f"{again} was called again") for place in (1, 2)]
+
+
+@pytest.mark.parametrize(("when_cancelled", "recovered"), [(asyncio.CancelledError, [0]), (OSError, [0, 1])])
+def test_run_recovers_the_errors_of_all_runs_that_it_repeats(
+    when_cancelled: type[BaseException], recovered: list[int], log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """Of two at once, the second is cancelled, or fails in that: the first one's error is not forgotten."""
+    numbers = itertools.count()
+
+    async def ask() -> None:
+        both_begun = asyncio.Barrier(2)
+
+        async def answer(_: str) -> str:
+            number = next(numbers)
+            if number == 2:
+                return "ok"
+            await both_begun.wait()
+            if number == 0:
+                raise ValueError
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise when_cancelled from None
+            return ""
+
+        asked, config = RunnableLambda(answer, name="ask"), {"callbacks": [handler]}
+        with handler.session("s") as session, session.prompt("p"):
+            with contextlib.suppress(ExceptionGroup):
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(2):
+                        group.create_task(asked.ainvoke("q", config))
+            await asked.ainvoke("q", config)
+
+    asyncio.run(ask())
+
+    assert recoveries(log) == [(place, "ask", "retry", "ask was called again") for place in recovered]
 
 
 def test_what_a_failed_run_had_recovered_from_is_not_recovered_again(

@@ -21,7 +21,7 @@ from coagent_langchain.capture.routing import routing_entries
 from coagent_langchain.capture.run import NOTHING, Run
 from coagent_langchain.exceptions import is_same, reference
 from coagent_langchain.sessions import scope
-from coagent_langchain.sessions.open_failures import OpenFailures, with_attempt
+from coagent_langchain.sessions.open_failures import OpenFailures, with_attempts
 from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.outcomes import (
@@ -112,7 +112,7 @@ class ErrorRecorder:
         call_id = next((each.run.tool_call_id for each in failures if each.run.tool_call_id), None)
         if call_id is not None and root.kind == "chain" and root.framework is None:
             root.take_failure(self._open_failures(root), call_id)
-        root.attempts = with_attempt(root.attempts, [each.error_id for each in failures])
+        root.attempts = with_attempts(root.attempts, [[each.error_id for each in failures]])
 
     def recovered(self, run: Run) -> None:
         """Log that `run` succeeded although something below it had failed.

@@ -10,7 +10,7 @@ from weakref import ref
 
 from coagent_langchain.capture.node_messages import KnownMessages
 from coagent_langchain.capture.run import NOTHING, Key, Run
-from coagent_langchain.sessions.open_failures import Attempts, OpenFailures, with_attempt
+from coagent_langchain.sessions.open_failures import Attempts, OpenFailures, with_attempts
 from coagent_langchain.sessions.pending import Question
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.tool_calls import ToolCalls
@@ -102,8 +102,7 @@ class Root(Run):
     def take_failure(self, failures: OpenFailures, key: Hashable) -> None:
         """Take on the failure of what it repeats, and note where to leave it if it fails, too."""
         self.repeatable_as = (*self.repeatable_as, key)
-        for error_ids in failures.take(key):
-            self.attempts = with_attempt(self.attempts, error_ids)
+        self.attempts = with_attempts(self.attempts, failures.take(key))
 
     def leave_failure(self, failures: OpenFailures) -> None:
         """Leave its failure, and those that it has taken on, to the runs that repeat it."""

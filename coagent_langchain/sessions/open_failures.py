@@ -17,11 +17,13 @@ Attempts = tuple[tuple[str, ...], ...]  # the ids of the errors of each attempt 
 _lock = fork_safe_lock()
 
 
-def with_attempt(attempts: Attempts, error_ids: Iterable[str]) -> Attempts:
-    """Add an attempt that failed, with those errors that no earlier one had; only the latest attempts are kept."""
-    known = set(chain(*attempts))
-    own = tuple(dict.fromkeys(each for each in error_ids if each not in known))
-    return (*attempts, own)[-MAX_ATTEMPTS:] if own else attempts
+def with_attempts(attempts: Attempts, failed: Iterable[Iterable[str]]) -> Attempts:
+    """Add attempts that failed, each with those errors that no earlier one had; only the latest attempts are kept."""
+    for error_ids in failed:
+        known = set(chain(*attempts))
+        if own := tuple(dict.fromkeys(each for each in error_ids if each not in known)):
+            attempts = (*attempts, own)
+    return attempts[-MAX_ATTEMPTS:]
 
 
 class OpenFailure(NamedTuple):
@@ -51,9 +53,12 @@ class OpenFailures(dict[Hashable, OpenFailure]):
         return self.pop(key, _NONE).attempts
 
     def leave(self, key: Hashable, name: str, attempts: Attempts) -> None:
-        """Record that a run failed, after these attempts and its own; only the latest failures are kept."""
+        """Record that a run failed, after these attempts and its own; only the latest failures are kept.
+
+        Another may have failed beside it, and left its own attempts meanwhile.
+        """
         with _lock:
-            keep_latest(self, key, OpenFailure(name, attempts), MAX_OPEN)
+            keep_latest(self, key, OpenFailure(name, with_attempts(self.take(key), attempts)), MAX_OPEN)
 
     def forget(self, error_ids: Container[str]) -> None:
         """Forget the failures with any of these errors: something has made up for them."""
