@@ -61,7 +61,15 @@ class OpenFailures(dict[Hashable, OpenFailure]):
             keep_latest(self, key, OpenFailure(name, with_attempts(self.take(key), attempts)), MAX_OPEN)
 
     def forget(self, error_ids: Container[str]) -> None:
-        """Forget the failures with any of these errors: something has made up for them."""
+        """Forget the attempts with any of these errors, and those before them: something has made up for them.
+
+        What failed after them remains: calls for a tool may have the same arguments, so that one counts as a repetition
+        of the other, and yet each is answered.
+        """
         for key, failure in list(self.items()):
-            if any(each in error_ids for each in chain(*failure.attempts)):
+            places = enumerate(failure.attempts, 1)
+            done = max((place for place, attempt in places if any(each in error_ids for each in attempt)), default=0)
+            if done:
                 self.pop(key, None)
+                if left := failure.attempts[done:]:
+                    self.leave(key, failure.name, left)

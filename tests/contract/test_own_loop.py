@@ -173,6 +173,25 @@ def test_tool_of_an_own_loop_that_fails_and_then_answers_with_an_error(
     ]
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_failures_of_two_calls_with_the_same_arguments_are_both_handled(
+    order: tuple[int, int], log: MemoryDelivery, handler: CoagentCallbackHandler
+) -> None:
+    """The second looks like a repetition of the first, but the answer to the first makes up for that alone."""
+    look = looking(ValueError("no"), ValueError("no"))
+    config: Any = {"callbacks": [handler]}
+    with handler.session("S") as session, session.prompt("q"):
+        asked = chat(calls(("look", {"place": "a"}, "1"), ("look", {"place": "a"}, "2"))).invoke("q", config)
+        for place in order:
+            with contextlib.suppress(ValueError):
+                look.invoke(asked.tool_calls[place], config)
+        answers = [ToolMessage("no", tool_call_id=call_id, status="error") for call_id in "12"]
+        chat("so").invoke([HumanMessage("q"), asked, *answers], config)
+
+    handled = ("ScriptedChat", "handled", "the application answered the tool call")
+    assert recoveries(log) == [(place, *handled) for place in order]
+
+
 def test_step_around_a_tool_that_is_called_again(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
     """Its success makes up for the failure, which the answer to the model then does not do once more."""
     look = looking(ValueError("no"), None)
