@@ -237,10 +237,21 @@ def test_filter_that_was_set_keeps_the_focus(page: Page, post: Post) -> None:
     expect(page.locator("select[name=period]")).not_to_be_focused()
 
 
+@pytest.mark.parametrize("width", [800, 1400])
+def test_prompts_of_a_second_session_stand_below_its_figures(page: Page, post: Post, width: int) -> None:
+    """Where the comparison has them side by side."""
+    fill(post)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto("/compare?s=recipe&s=broken")
+    head, side = (page.locator(name).nth(1).bounding_box() or {} for name in (".versus th[scope=col]", "section .side"))
+
+    assert head["x"] == side["x"]
+
+
 def test_head_of_a_comparison_has_no_empty_name(page: Page, post: Post) -> None:
     """The first column names the rows: its corner cell is not a header, and as wide as the names."""
     post(sessions.recipe("one"))
     page.goto("/compare?s=one&s=one")
     corner, name = page.locator("thead td"), page.locator("tbody th").first
 
-    assert corner.evaluate("cell => cell.offsetWidth") == name.evaluate("cell => cell.offsetWidth") == 120
+    assert corner.evaluate("cell => cell.offsetWidth") == name.evaluate("cell => cell.offsetWidth") == 146
