@@ -79,6 +79,33 @@ def test_phone_list_tells_sessions_of_one_title_apart(page: Page, post: Post) ->
     expect(page.locator("td.c-title .id:visible")).to_have_text(["two", "one"])
 
 
+def test_phone_list_has_the_model_beside_the_cost(page: Page, post: Post) -> None:
+    """Tags for which there is no room there are below."""
+    story = Story("s").ask("Soup?", {"context": {"tags": ["host:WWWWWWWWWWWWWWWWWWWW"]}})
+    story.model("Soup?", "Yes", 5, (1000, 100), model="gpt-4.1-mini")
+    post(story.end("Yes"))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/")
+    model, tag = (page.locator(f".c-words {name}").bounding_box() or {} for name in (".word", ".tag"))
+    cost = page.get_by_text("$").bounding_box() or {}
+
+    assert (model["y"] == cost["y"], tag["y"] > cost["y"]) == (True, True)
+
+
+def test_narrow_list_shows_the_direction_of_every_order(page: Page, post: Post) -> None:
+    """The arrow is the last of an order's words."""
+    fill(post)
+    page.set_viewport_size({"width": 761, "height": 600})
+    page.goto("/")
+    cut = page.get_by_label("Sort").evaluate("""menu => {
+        const context = document.createElement("canvas").getContext("2d"), room = menu.clientWidth - 8 - 18;
+        context.font = getComputedStyle(menu).font;
+        return [...menu.options].map((each) => each.text).filter((text) => context.measureText(text).width > room);
+    }""")
+
+    assert cut == []
+
+
 def test_phone_list_leaves_out_tokens_that_nobody_reports(page: Page, post: Post) -> None:
     """As it omits an unknown cost."""
     post(sessions.running("live"))
