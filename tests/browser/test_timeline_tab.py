@@ -32,7 +32,7 @@ def test_end_of_a_session_tells_what_it_ended_with_on_a_phone(page: Page, post: 
     parts = page.locator("#tree .row.k-end :is(.lead, i)")
     cut = parts.evaluate_all("parts => parts.map((part) => part.scrollWidth > part.clientWidth)")
 
-    assert (parts.all_inner_texts(), cut) == (["cancelled ·", "abandoned"], [False, False])
+    assert (parts.all_inner_texts(), cut) == (["cancelled", "abandoned"], [False, False])
 
 
 def test_failed_row_tells_its_reason_on_a_phone(page: Page, post: Post) -> None:
@@ -163,7 +163,7 @@ def test_turn_and_caller_stand_whole_before_a_note_that_is_cut(page: Page, post:
     lead, note = (page.locator(f"#tree .row.k-model {name}") for name in (".lead", "i"))
     cut = [part.evaluate("part => part.scrollWidth > part.clientWidth") for part in (lead, note)]
 
-    assert (lead.inner_text(), cut) == ("Turn 1 · planner ·", [False, True])
+    assert (lead.inner_text(), cut) == ("Turn 1 · planner", [False, True])
 
 
 def bars(page: Page) -> list[tuple[str, int, int]]:

@@ -172,9 +172,9 @@ export class Tree {
     write(label, row[LABEL]);
     const elapsed = this.elapsed(row), took = row[TIME] ?? elapsed;
     write(state, row[STATUS] === "open" ? (elapsed === null ? "unfinished" : "running") : words.get(row[STATUS]) ?? "");
-    write(lead, row[LEAD] && row[NOTE] ? `${row[LEAD]} ·` : row[LEAD]);
+    write(lead, row[LEAD]);
     write(note, row[NOTE]);
-    element.title = [row[LABEL], [lead.textContent, row[NOTE]].filter(Boolean).join(" ")].filter(Boolean).join(": ");
+    element.title = [row[LABEL], [row[LEAD], row[NOTE]].filter(Boolean).join(" · ")].filter(Boolean).join(": ");
     write(time, took !== 0 || this.below[index] || kind === "model" || kind === "tool" ? duration(took) : "");
     const told = kind === "model" || row[INPUT] !== null || row[OUTPUT] !== null;
     write(tokens, told ? `${count(row[INPUT])} → ${count(row[OUTPUT])}` : "");
