@@ -480,6 +480,23 @@ def test_phone_shows_the_session_without_sideways_scrolling(page: Page, post: Po
     expect(page.locator("#detail")).to_be_hidden()
 
 
+@pytest.mark.parametrize("width", [390, 780, 1400])
+def test_what_stands_below_another_begins_and_ends_there(page: Page, post: Post, width: int) -> None:
+    """Title, first tab, search if it is below the tabs, head of the tree; the last button."""
+    post(sessions.trip())
+    page.set_viewport_size({"width": width, "height": 844})
+    visit(page)
+    names = ["h1", "#tab-timeline", ".tree-head"]
+    starts = [page.locator(name).evaluate("""one => one.getBoundingClientRect().left
+        + parseFloat(getComputedStyle(one).paddingLeft)""") for name in names]  # fmt: skip
+    search, last = (page.locator(name).bounding_box() or {} for name in ("#search", "#fold"))
+    if width < 800:
+        starts.append(search["x"])
+
+    assert starts == [starts[0]] * len(starts)
+    assert last["x"] + last["width"] == width - starts[0]
+
+
 def test_phone_shows_tags_side_by_side(page: Page, post: Post) -> None:
     """They have the width of the page, not that of a figure."""
     post(Story("s").ask("Soup?", {"context": {"tags": ["app:orders", "prompt:v1", "user:7"]}}).entries)
