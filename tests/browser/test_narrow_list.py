@@ -69,6 +69,25 @@ def test_comparison_has_model_names_whole_and_apart(page: Page, post: Post, widt
     assert (words.all_inner_texts(), cut) == (names * 2, [])
 
 
+def test_comparison_has_large_numbers_whole(page: Page, post: Post) -> None:
+    """On a phone, where their columns are narrow: only between two words may a line end."""
+    for session_id, tokens in (("one", (122_400, 3_295)), ("two", (1_725_000, 1_500_000))):
+        story = Story(session_id).ask("x")
+        story.model("x", "y", 5, tokens)
+        post(story.entries)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/compare?s=one&s=two")
+    cut = page.locator("tr:has(.delta) td").evaluate_all("""cells => cells.flatMap((cell) => {
+        const text = cell.firstChild, word = /^\\S+/.exec(text?.data), range = document.createRange();
+        if (!word) return [];
+        range.setStart(text, 0);
+        range.setEnd(text, word[0].length);
+        return range.getClientRects().length > 1 ? [word[0]] : [];
+    })""")
+
+    assert cut == []
+
+
 def test_phone_list_tells_sessions_of_one_title_apart(page: Page, post: Post) -> None:
     """If titles are the same, the ids are shown."""
     post(sessions.running("one"))
