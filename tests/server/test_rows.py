@@ -258,7 +258,7 @@ def test_call_in_a_node_names_its_agent_alone() -> None:
     story.model("Rome?", "Sunny", 5, (1, 1), parent=node, issuer="planner.model")
     story.leave(node, "model", 10)
 
-    assert [(row[3], row[14]) for row in rows(timeline(story.entries), T0)] == [
+    assert [(row[3], row[12]) for row in rows(timeline(story.entries), T0)] == [
         ("Rome?", ""),
         ("model", "Turn 1"),
         ("gemma3:4b", "planner"),
