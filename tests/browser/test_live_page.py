@@ -32,7 +32,7 @@ def test_new_events_appear_by_themselves(page: Page, post: Post) -> None:
     story.end("done")
     post(story.news())
 
-    expect(page.locator("#tree .row.k-model i")).to_contain_text("It arrives tomorrow.")
+    expect(page.locator("#tree .row.k-model .lead + .rest i")).to_contain_text("It arrives tomorrow.")
     expect(page.locator("#head .status")).to_have_text("completed")
     expect(page.locator("#tree .row.at")).to_have_class("row k-model x-ok at")
     expect(page.locator("#live")).to_have_text("")

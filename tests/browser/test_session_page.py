@@ -226,7 +226,8 @@ def test_turns_of_a_prompt_are_whole_or_not_there(page: Page, post: Post, prompt
     visit(page, "/sessions/s")
     row = page.locator("#tree .row.k-prompt").first
     seen = row.evaluate("""row => {
-        const box = row.getBoundingClientRect(), note = row.querySelector(".what i"), at = note.getBoundingClientRect();
+        const box = row.getBoundingClientRect(), note = row.querySelector(".lead + .rest i");
+        const at = note.getBoundingClientRect();
         const label = row.querySelector("b").getBoundingClientRect();
         return [at.top < box.bottom, note.scrollWidth <= note.clientWidth, label.top < box.bottom]; }""")
 
@@ -314,7 +315,8 @@ def test_conversation_reads_as_a_chat(page: Page, post: Post) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("tab", "text"), [("timeline", "#tree .row.k-prompt b"), ("timeline", "#tree .row.k-model i"),
+@pytest.mark.parametrize(("tab", "text"), [("timeline", "#tree .row.k-prompt b"),
+                                          ("timeline", "#tree .row.k-model .lead + .rest i"),
                                           ("events", "#events .row[data-index='1'] :nth-child(6)")])  # fmt: skip
 def test_text_from_right_to_left_is_cut_at_its_end(page: Page, post: Post, tab: str, text: str) -> None:
     """In a right-to-left script, too, the beginning is what can be read of text that does not fit."""

@@ -29,7 +29,7 @@ def test_end_of_a_session_tells_what_it_ended_with_on_a_phone(page: Page, post: 
     post(Story("s").ask("Write").end("abandoned", status="cancelled"))
     page.set_viewport_size({"width": 390, "height": 844})
     visit(page, "/sessions/s")
-    parts = page.locator("#tree .row.k-end :is(.lead, i)")
+    parts = page.locator("#tree .row.k-end  i")
     cut = parts.evaluate_all("parts => parts.map((part) => part.scrollWidth > part.clientWidth)")
 
     assert (parts.all_inner_texts(), cut) == (["cancelled", "abandoned"], [False, False])
@@ -47,7 +47,7 @@ def test_failed_row_tells_its_reason_on_a_phone(page: Page, post: Post) -> None:
     visit(page, "/sessions/storm")
     leads, notes = (
         page.locator(f"#tree .row.k-model {part}").evaluate_all("parts => parts.map((part) => part.offsetWidth)")
-        for part in (".lead", "i")
+        for part in (".lead", ".lead + .rest i")
     )
 
     assert [width > 0 for width in leads] == [False, False, True]
@@ -72,6 +72,19 @@ def test_deep_rows_have_room_for_their_names(page: Page, post: Post) -> None:
     assert names == [[True, True]] * 17
 
 
+def test_caller_without_room_is_hidden(page: Page, post: Post) -> None:
+    """On a phone, beside a long name of a model: a part of its first letter says nothing."""
+    story = Story("s").ask("Where?")
+    for model in ("gpt-4.1", "claude-sonnet-4-5-20250929"):
+        story.model("Where?", "Here.", 5, (1, 1), model=model, issuer="voter", parent=story.enter("team"))
+    post(story.end("Here."))
+    page.set_viewport_size({"width": 390, "height": 844})
+    visit(page, "/sessions/s")
+    lines = page.locator("#tree .row.k-model .lead i").evaluate_all("all => all.map((lead) => lead.offsetTop)")
+
+    assert lines == [0, 28]
+
+
 def test_note_without_room_is_hidden(page: Page, post: Post) -> None:
     """On a phone: a part of its first letter says nothing. A short one is whole."""
     story = Story("s").ask("Where?")
@@ -83,7 +96,7 @@ def test_note_without_room_is_hidden(page: Page, post: Post) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     visit(page, "/sessions/s")
     rows = page.locator("#tree .row.k-tool").evaluate_all("""all => all.map((row) => {
-        const note = row.querySelector("i"), { top } = row.getBoundingClientRect();
+        const note = row.querySelector(".lead + .rest i"), { top } = row.getBoundingClientRect();
         return note.getBoundingClientRect().top > top + 20 ? "hidden" : note.scrollWidth <= note.clientWidth ? "whole"
             : note.clientWidth >= 40 ? "cut" : "too short";
     })""")
@@ -160,7 +173,7 @@ def test_turn_and_caller_stand_whole_before_a_note_that_is_cut(page: Page, post:
     story.model("Plan", "خطط لي رحلة لثلاثة أيام " * 12, 5, (1, 1), issuer="planner")
     post(story.entries)
     visit(page, "/sessions/s")
-    lead, note = (page.locator(f"#tree .row.k-model {name}") for name in (".lead", "i"))
+    lead, note = (page.locator(f"#tree .row.k-model {name}") for name in (".lead i", ".lead + .rest i"))
     cut = [part.evaluate("part => part.scrollWidth > part.clientWidth") for part in (lead, note)]
 
     assert (lead.inner_text(), cut) == ("Turn 1 · planner", [False, True])

@@ -156,7 +156,7 @@ export class Tree {
 
   fill(element, place) {
     const index = this.shown[place], row = this.rows[index], kind = row[KIND];
-    const [what, lane, time, tokens, price] = element.children, [, icon, label, state, lead, rest] = what.children, note = rest.firstElementChild;
+    const [what, lane, time, tokens, price] = element.children, [, icon, label, state] = what.children, [lead, note] = what.querySelectorAll("i");
     element.id = `row-${index}`;
     element.dataset.index = index;
     element.className = `row k-${kind} x-${row[STATUS].replace(/\W/g, "")}`;
