@@ -48,6 +48,17 @@ def test_run_that_the_application_makes_again_recovers_the_errors_of_its_prompt(
     assert recoveries(log) == [(place, again, "retry", f"{again} was called again") for place in (1, 2)]
 
 
+def test_run_of_another_prompt_repeats_nothing(log: MemoryDelivery, handler: CoagentCallbackHandler) -> None:
+    """The user has asked the same again, which does not make up for the first prompt's failure."""
+    model = chat(ValueError("busy"), "ok")
+    with handler.session("s") as session:
+        for _ in range(2):
+            with session.prompt("p"), contextlib.suppress(ValueError):
+                model.invoke("q", {"callbacks": [handler]})
+
+    assert (len(of_type(log, "error")), of_type(log, "recovery")) == (1, [])
+
+
 @pytest.mark.parametrize(("when_cancelled", "recovered"), [(asyncio.CancelledError, [0]), (OSError, [0, 1])])
 def test_run_recovers_the_errors_of_all_runs_that_it_repeats(
     when_cancelled: type[BaseException], recovered: list[int], log: MemoryDelivery, handler: CoagentCallbackHandler

@@ -324,6 +324,7 @@ class Ends(BaseCallbackHandler):
 def test_a_cached_answer_without_tokens_is_told_too() -> None:
     """A cache hit with unknown tokens is still a cache hit."""
     assert usage(chat({"total_cost": 0})) == Usage(details={"total_cost": 0}, cached=True)
+    assert usage(chat({"total_cost": 0}, {"token_usage": OPENAI})).cached  # the numbers are the provider's
 
 
 @pytest.fixture
