@@ -121,8 +121,10 @@ class Connection:
             answer = session.send(request, timeout=self._timeout, allow_redirects=False, **environment)
         except (OSError, ValueError) as error:  # those of requests are OSErrors; a redirect may lead to no address
             return Reply.failed(error, self._token)
-        if not 200 <= answer.status_code < 500:  # after a 1xx, or from a broken server, another response follows
-            session.close()  # it reconnects: that response would be taken for the one to the next request
+        # After a 1xx, or from a broken server, another response may follow: the next request would take it for its own.
+        # A 4xx is common, and to reconnect costs all threads their connections.
+        if not 200 <= answer.status_code < 500:
+            session.close()  # it reconnects
         reads = request.method == "GET" and answer.status_code < 300  # and returns what was logged, as it is
         return Reply.of(answer, answer.text, None if reads else self._token)
 

@@ -101,14 +101,16 @@ def test_retries_that_are_no_number_are_refused_by_the_result(
     assert result.message in caplog.text
 
 
-@pytest.mark.parametrize("status", [103, 500])
-def test_connection_is_not_used_again_after_a_response_that_another_may_follow(status: int) -> None:
-    """A response that follows it would be taken for that to the next request."""
+@pytest.mark.parametrize(("status", "connections"), [(103, [0, 1, 1]), (422, [0, 0, 0]), (500, [0, 1, 1])])
+def test_connection_is_not_used_again_after_a_response_that_another_may_follow(
+    status: int, connections: list[int]
+) -> None:
+    """A response that follows it would be taken for that to the next request; a 4xx is common, and seldom followed."""
     with FaultyServer(first(1, Answer(status, b""))) as server, patient(server.base_url) as client:
         results = [client.log_info("s", "hello", max_retries=0) for _ in range(3)]
     ports = [request.port for request in server.requests]
 
-    assert ([r.success for r in results], [ports.index(port) for port in ports]) == ([False, True, True], [0, 1, 1])
+    assert ([r.success for r in results], [ports.index(port) for port in ports]) == ([False, True, True], connections)
     assert results[0].message.endswith(f": HTTP {status}: no reason given")
 
 
