@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from coagent_langchain.capture.failure import Failure
-from coagent_langchain.capture.run import MAX_FAILURES, NOTHING, Run, failures_lock
+from coagent_langchain.capture.run import MAX_FAILURES, NOTHING, Failure, Run, failures_lock
 from coagent_langchain.latest import keep_latest
 
 _FALLBACKS = "RunnableWithFallbacks"

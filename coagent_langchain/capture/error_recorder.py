@@ -13,12 +13,12 @@ from coagent_langchain.capture.attempts import (
     remedy_by_call,
     remedy_from_above,
 )
-from coagent_langchain.capture.failure import Failure, cause, raised_below_sibling, reported_among, reported_beside
 from coagent_langchain.capture.human_questions import question_entries
 from coagent_langchain.capture.recorder import Recorder
+from coagent_langchain.capture.reported import cause, raised_below_sibling, reported_among, reported_beside
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.routing import routing_entries
-from coagent_langchain.capture.run import NOTHING, Run
+from coagent_langchain.capture.run import NOTHING, Failure, Run
 from coagent_langchain.exceptions import is_same, reference
 from coagent_langchain.sessions import scope
 from coagent_langchain.sessions.open_failures import OpenFailures, with_attempts

@@ -7,10 +7,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from coagent_langchain.capture import ambient
-from coagent_langchain.capture.failure import Failure
 from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.run import NOTHING, Run
+from coagent_langchain.capture.run import NOTHING, Failure, Run
 from coagent_langchain.capture.run_tree import MUTED, Muted
 from coagent_langchain.exceptions import reference
 from coagent_langchain.outlet import is_redacting

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from coagent_langchain.forks import fork_safe_lock
@@ -12,7 +12,6 @@ from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.wire import JsonObject
 
 if TYPE_CHECKING:
-    from coagent_langchain.capture.failure import Failure
     from coagent_langchain.capture.root import Root
 
 MAX_CLIMB = 32  # ancestors at which a turn is noted; above them only at the root, so that depth costs nothing
@@ -33,6 +32,22 @@ def key_of(run_id: Any) -> Key:
         return run_id.int  # type: ignore[no-any-return]
     except AttributeError:
         return run_id if isinstance(run_id, (str, int)) else None
+
+
+class Failure(NamedTuple):
+    """An exception that ended a run.
+
+    Attributes:
+        error: returns the exception, if it still lives; not its `id()`, which another one may get once it is freed.
+        error_id: the id of its error event; "" if it is not an error but an interrupt or a hand-over.
+        run: the run that raised it.
+        asked: the ids of the questions to a human that it is.
+    """
+
+    error: Callable[[], BaseException | None]
+    error_id: str
+    run: Run
+    asked: Sequence[str] = ()
 
 
 class Run:

@@ -1,30 +1,13 @@
-"""One failure of a run, and how to recognize it in what the runs above or beside it raise."""
+"""Whether what a run raises is reported already: by a run below it, beside it or above it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from coagent_langchain.capture.run import MAX_CLIMB, MAX_FAILURES, Run
+from coagent_langchain.capture.run import MAX_CLIMB, MAX_FAILURES, Failure, Run
 from coagent_langchain.exceptions import is_same
 
 MAX_SIBLINGS = 1_000  # open runs that are searched for a sibling
-
-
-class Failure(NamedTuple):
-    """An exception that ended a run.
-
-    Attributes:
-        error: returns the exception, if it still lives; not its `id()`, which another one may get once it is freed.
-        error_id: the id of its error event; "" if it is not an error but an interrupt or a hand-over.
-        run: the run that raised it.
-        asked: the ids of the questions to a human that it is.
-    """
-
-    error: Callable[[], BaseException | None]
-    error_id: str
-    run: Run
-    asked: Sequence[str] = ()
 
 
 def reported_among(error: BaseException, failures: Sequence[Failure]) -> str | None:
