@@ -1,21 +1,20 @@
-"""Attempts: which calls and nodes repeat one that failed, and what made up for the failure.
+"""Attempts: which calls and nodes repeat one that failed.
 
 A failure is open until something makes up for it. While the run around it is open, that run keeps it (`Run.failures`):
 it may return in spite of it, or call again what failed. When the root has failed, the session keeps the ids of its
 errors (`Pending.failures`; for a graph `Pending.stopped`): another root may repeat or continue it. What repeats or
 continues a failed run takes its failures on when it begins (`Run.repeats`, `Root.attempts`). If it succeeds, it logs
-their recovery; if it fails, it leaves them with its own to the next attempt.
+their recovery (`recoveries.py`); if it fails, it leaves them with its own to the next attempt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from coagent_langchain.capture.run import MAX_FAILURES, NOTHING, Failure, Run, failures_lock
 from coagent_langchain.latest import keep_latest
 
-_FALLBACKS = "RunnableWithFallbacks"
+FALLBACKS = "RunnableWithFallbacks"
 
 
 def note_attempt(run: Run, repeat_key: int | str | None) -> None:
@@ -23,13 +22,13 @@ def note_attempt(run: Run, repeat_key: int | str | None) -> None:
     run.repeat_key = repeat_key
     parent = run.parent
     # Branches run beside each other; a run with fallbacks logs the recovery of all its children itself.
-    if parent is None or not parent.failures or run.is_branch or parent.name == _FALLBACKS:
+    if parent is None or not parent.failures or run.is_branch or parent.name == FALLBACKS:
         return
     with failures_lock:
         if (failure := _repeated_by(run, parent.failures)) is None:
             return
         _take_over(run, failure)
-    same = sum(_are_alike(run, failed) for failed in run.repeats.values())
+    same = sum(are_alike(run, failed) for failed in run.repeats.values())
     if same and not run.attempt:
         run.attempt = same + 1
 
@@ -42,7 +41,7 @@ def _repeated_by(run: Run, failures: Sequence[Failure]) -> Failure | None:
     candidates = [each for each in failures
                   if each.run.parent is run.parent and each.error_id and not each.run.is_repeated
                   and is_repetition(run, each.run)]  # fmt: skip
-    alike = [each for each in candidates if _are_alike(run, each.run)]
+    alike = [each for each in candidates if are_alike(run, each.run)]
     return next(iter(alike or candidates), None)
 
 
@@ -68,10 +67,10 @@ def is_repetition(run: Run, failed: Run) -> bool:
 
 def is_attempt(run: Run, failed: Run) -> bool:
     """Whether a run is another attempt at the call that had failed: with the same model, not with a fallback."""
-    return is_repetition(run, failed) and _are_alike(run, failed)
+    return is_repetition(run, failed) and are_alike(run, failed)
 
 
-def _are_alike(run: Run, other: Run) -> bool:
+def are_alike(run: Run, other: Run) -> bool:
     """Whether both are runs of the same model or tool."""
     return (run.name, run.parameters) == (other.name, other.parameters)
 
@@ -101,38 +100,3 @@ def note_failed_node(run: Run) -> None:
         with failures_lock:  # nodes beside each other may fail at once
             parent.node_attempts = parent.node_attempts or {}
             keep_latest(parent.node_attempts, namespace, max(run.attempt, 1), MAX_FAILURES)
-
-
-# -- recoveries
-
-
-class Remedy(NamedTuple):
-    """What made up for a failure.
-
-    Attributes:
-        strategy: `retry`, `fallback` or `handled`.
-        action: what happened, in words.
-        attempt: the number of the attempt that succeeded below the run that recovers; 0 if there was none.
-    """
-
-    strategy: str
-    action: str
-    attempt: int = 0
-
-
-def remedy_by_call(run: Run, failed: Run) -> Remedy:
-    """How a call made up for a failed one that it repeats."""
-    if _are_alike(run, failed):
-        return Remedy("retry", f"attempt {run.attempt} succeeded")
-    return Remedy("fallback", f"{(run.parameters or {}).get('model') or run.name} succeeded")
-
-
-def remedy_from_above(run: Run, failures: Sequence[Failure]) -> Remedy:
-    """How a run made up for what failed below it."""
-    latest = run.latest_attempt
-    # In a `batch`, one input may have failed in all attempts.
-    if latest and not any(each.run.parent is run and each.run.attempt == latest for each in failures):
-        return Remedy("retry", f"attempt {latest} succeeded", latest)
-    if run.name == _FALLBACKS:
-        return Remedy("fallback", "a fallback succeeded")
-    return Remedy("handled", f"{run.name} continued")

@@ -8,8 +8,9 @@ from weakref import ref
 
 from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.error_recorder import ErrorRecorder
-from coagent_langchain.capture.human_questions import log_unanswered
+from coagent_langchain.capture.human_questions import drop_caught_questions, log_unanswered
 from coagent_langchain.capture.recorder import Recorder
+from coagent_langchain.capture.recoveries import Recoveries
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_tree import RunTree
@@ -31,11 +32,14 @@ MAX_SEARCHED = 1_000  # open calls of a root; if there are more, they end with t
 class Endings(RunCloser):
     """Follows up on the ends of runs, and ends those whose end LangChain never reports."""
 
-    def __init__(self, tree: RunTree, binding: Binding, recorder: Recorder, errors: ErrorRecorder) -> None:
+    def __init__(
+        self, tree: RunTree, binding: Binding, recorder: Recorder, errors: ErrorRecorder, recoveries: Recoveries
+    ) -> None:
         self._tree = tree
         self._binding = binding
         self._recorder = recorder
         self._errors = errors
+        self._recoveries = recoveries
 
     def returned(self, run: Run, outputs: Any = None, inputs: Any = None, *, failed: bool = False) -> None:
         """Log what a run that returned has recovered from, and close it if it is a root.
@@ -43,19 +47,19 @@ class Endings(RunCloser):
         If a tool has `failed` and returned that, it makes up for no earlier attempt.
         """
         if run.repeats and not failed:
-            self._errors.called_again(run)
+            self._recoveries.repetition_succeeded(run)
         if run.failures:
-            self._errors.caught(run)
-            self._errors.recovered(run)
+            drop_caught_questions(self._recorder, run)
+            self._recoveries.run_went_on(run)
         if type(run) is Root:
             if inputs is not None:
                 self._binding.take_own_inputs(run, inputs)
             if run.is_task:
                 self._recorder.prompt_of(run)  # now: it tells whether an earlier run of the task has failed
             if run.attempts and failed:
-                run.leave_failure(self._recorder.prompt_of(run).session_state.pending.failures)
+                run.leave_failure(self._recorder.pending_of(run).failures)
             elif run.attempts:
-                self._errors.resumed(run)
+                self._recoveries.root_succeeded(run)
             self._root_ended(run, outputs)
 
     def raised(self, run: Run, given: Any, partial: Answer | None = None, inputs: Any = None) -> None:
@@ -69,12 +73,12 @@ class Endings(RunCloser):
         outcome = self._errors.raised(run, error, partial or Answer())
         if outcome.is_control_flow:
             if run.repeats:
-                self._errors.called_again(run)
-            self._errors.recovered(run)
+                self._recoveries.repetition_succeeded(run)
+            self._recoveries.run_went_on(run)
             if isinstance(run, Root):
-                self._errors.resumed(run)
+                self._recoveries.root_succeeded(run)
         elif outcome.failed:
-            self._errors.caught(run)
+            drop_caught_questions(self._recorder, run)
         self._forget_failures(run)
         if isinstance(run, Root):
             self._root_ended(run, None, outcome if outcome.broke_off else None)
@@ -107,7 +111,7 @@ class Endings(RunCloser):
         left = broken is not None and broken.stopped and root.asked and not _was_cut(root)
         if broken is None or (left and waits and not root.asked.isdisjoint(state.pending.questions)):
             if left:
-                self._errors.resumed(root)
+                self._recoveries.root_succeeded(root)
             state.status = "interrupted" if waits else "completed"
             if root.framework is not None or root.has_asked:  # else what waits in its thread is a graph's
                 if not waits:

@@ -1,27 +1,26 @@
-"""Logs errors, each once and where it arose, and recoveries from them."""
+"""Logs errors, each once and where it arose."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from weakref import ref
 
-from coagent_langchain.capture.attempts import (
-    Remedy,
-    is_attempt,
-    note_failed_node,
-    remedy_by_call,
-    remedy_from_above,
-)
+from coagent_langchain.capture.attempts import note_failed_node
 from coagent_langchain.capture.human_questions import question_entries
 from coagent_langchain.capture.recorder import Recorder
-from coagent_langchain.capture.reported import cause, raised_below_sibling, reported_among, reported_beside
+from coagent_langchain.capture.recoveries import Recoveries, Remedy
+from coagent_langchain.capture.reported import (
+    cause,
+    raised_below_sibling,
+    reported_among,
+    reported_beside,
+    reported_in_prompt,
+)
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.routing import routing_entries
-from coagent_langchain.capture.run import NOTHING, Failure, Run
-from coagent_langchain.exceptions import is_same, reference
-from coagent_langchain.sessions import scope
-from coagent_langchain.sessions.open_failures import OpenFailures, with_attempts
+from coagent_langchain.capture.run import NOT_AN_ERROR, NOTHING, Failure, Run
+from coagent_langchain.exceptions import reference
+from coagent_langchain.sessions.open_failures import with_attempts
 from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.outcomes import (
@@ -33,14 +32,13 @@ from coagent_langchain.values.outcomes import (
 from coagent_langchain.values.tools import ToolResult
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
-_NOT_AN_ERROR = ""  # the event id of an exception that is not a failure: an interrupt, a hand-over
-
 
 class ErrorRecorder:
-    """Logs what runs raise: errors, interrupts, hand-overs and cancellations; and recoveries from errors."""
+    """Logs what runs raise: errors, interrupts, hand-overs and cancellations."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, recoveries: Recoveries) -> None:
         self._recorder = recorder
+        self._recoveries = recoveries
 
     def raised(self, run: Run, error: BaseException, answer: Answer) -> Outcome:
         """Log the end of a run that raised; `answer` is what a model had answered so far."""
@@ -54,12 +52,12 @@ class ErrorRecorder:
         passed = raised_below_sibling(run, error) if error_id is None else None
         if passed is not None:
             error_id = passed.error_id
-        if error_id is None and self._reported_in_prompt(run, error):
-            error_id = _NOT_AN_ERROR
+        if error_id is None and reported_in_prompt(run, error):
+            error_id = NOT_AN_ERROR
         entries: list[JsonObject] = []
         if error_id is None:  # it arose here
             entries = self._report(run, error, outcome, answer)
-            error_id = entries[0]["event_id"] if outcome.failed else _NOT_AN_ERROR
+            error_id = entries[0]["event_id"] if outcome.failed else NOT_AN_ERROR
         if entries:
             self._recorder.emit_together(entries)
         if not (entries and outcome.failed and run.kind == "llm"):  # else the error closes the call
@@ -83,12 +81,6 @@ class ErrorRecorder:
         else:
             self._recorder.ended_without_result(run, outcome, answer)
 
-    def _reported_in_prompt(self, run: Run, error: BaseException) -> bool:
-        """Whether a run in the same prompt's block has reported `error`: a batch ends all its inputs with one error."""
-        if run.kind != "chain" or run.parent is not None or run.prompt is None or scope.current() is not run.prompt:
-            return False
-        return any(is_same(each(), error) for each in list(run.prompt.session_state.reported))
-
     def pass_on(self, run: Run, failures: Sequence[Failure]) -> None:
         """Pass failures to the open run above, which may recover from them; a root's to the run that goes on with it.
 
@@ -111,73 +103,8 @@ class ErrorRecorder:
         """Note how a root failed. A step around a tool is known by the tool's call; a graph is resumed instead."""
         call_id = next((each.run.tool_call_id for each in failures if each.run.tool_call_id), None)
         if call_id is not None and root.kind == "chain" and root.framework is None:
-            root.take_failure(self._open_failures(root), call_id)
+            root.take_failure(self._recorder.pending_of(root).failures, call_id)
         root.attempts = with_attempts(root.attempts, [[each.error_id for each in failures]])
-
-    def recovered(self, run: Run) -> None:
-        """Log that `run` succeeded although something below it had failed.
-
-        If a call was repeated and failed again, only its last error counts as handled.
-        """
-        failures, run.failures = run.failures or [], None
-        remedy = remedy_from_above(run, failures)
-        seen = {_NOT_AN_ERROR}
-        for _, error_id, failed, _ in failures:
-            if error_id in seen:  # each run that an exception has left has passed it on, the one that raised it first
-                continue
-            seen.add(error_id)
-            failed_again = remedy.strategy == "handled" and any(is_attempt(each.run, failed) for each in failures)
-            if failed is not run and not failed_again:  # its own errors are logged by the application, which knows best
-                self._recover_once(failed, run, error_id, remedy)
-
-    def caught(self, run: Run) -> None:
-        """Drop the questions that code in a graph's step has caught like errors: the graph does not wait for them.
-
-        A graph that returns may wait for what its step has asked; one that fails does not.
-        """
-        root = run.root
-        for failure in run.failures or ():
-            if failure.asked and (run.failed_ns or not failure.run.is_step) and run.is_in_step:
-                root.asked = root.asked.difference(failure.asked)
-                if not root.asked:
-                    self._recorder.prompt_of(run).session_state.pending.stopped.pop(root.thread, None)
-
-    def resumed(self, root: Root) -> None:
-        """Log the recovery of a failed graph that was continued, or a failed run that was repeated, and succeeded."""
-        error_ids, root.attempts = [*chain(*root.attempts)], ()
-        is_repeated = root.repeatable_as or root.is_task
-        action = f"{root.name} was called again" if is_repeated else "the graph continued from its last checkpoint"
-        self._open_failures(root).forget(error_ids)
-        for error_id in error_ids:
-            self._recorder.emit(self._recovery(root, error_id, Remedy("retry", action)))
-
-    def answered(self, model: Run, error_ids: Sequence[str]) -> None:
-        """Log the recovery from the errors of a tool whose call has an answer nevertheless, which the model gets.
-
-        A root that repeats or continues the run of that tool logs its recovery itself, when it ends.
-        """
-        taken = set(chain(*model.root.attempts))
-        error_ids = [each for each in error_ids if each not in taken]
-        self._open_failures(model).forget(error_ids)
-        for error_id in error_ids:
-            remedy = Remedy("handled", "the application answered the tool call")
-            self._recorder.emit(self._recovery(model, error_id, remedy))
-
-    def _open_failures(self, run: Run) -> OpenFailures:
-        return self._recorder.prompt_of(run).session_state.pending.failures
-
-    def called_again(self, run: Run) -> None:
-        """Log the recovery of a tool, model or node that failed and was called again, for example by a middleware."""
-        if run.parent is not None:
-            run.parent.forget_failures(run.repeats)
-        for error_id, failed in run.repeats.items():
-            self._recover_once(failed, run, error_id, remedy_by_call(run, failed))
-
-    def _recover_once(self, failed: Run, run: Run, error_id: str, remedy: Remedy) -> None:
-        """Log how `run` made up for a failed one, unless another already has: a call may outlast the run around it."""
-        if not failed.is_recovered:
-            failed.is_recovered = True
-            self._recorder.emit(self._recovery(run, error_id, remedy))
 
     def handled(self, run: Run, found: ToolResult, meta: Mapping[str, str] = NOTHING) -> None:
         """Log the end of a tool that turned its own failure into an answer (`ToolMessage.status == "error"`)."""
@@ -191,25 +118,10 @@ class ErrorRecorder:
             "component_id": run.name,
         }
         self._recorder.prompt_of(run).session_state.totals.add_error()
-        recovery = self._recovery(run, error_id, Remedy("handled", "the tool answered with an error message"))
+        recovery = self._recoveries.entry(run, error_id, Remedy("handled", "the tool answered with an error message"))
         self._recorder.emit_together([entry, recovery])
         more = {"error_id": error_id, **meta}
         self._recorder.tool_ended(run, found.result, success=False, error=found.message, meta=more)
-
-    def _recovery(self, run: Run, error_id: str, remedy: Remedy) -> JsonObject:
-        attempt = remedy.attempt or run.attempt
-        meta: JsonObject = {"attempt": attempt} if attempt else {}
-        run.turn = run.latest_turn()
-        entry = self._recorder.entry(run, EventType.RECOVERY, meta)
-        entry["error_info"] = {
-            "error_id": error_id,
-            "component_id": run.name,
-            "recovery_strategy": remedy.strategy,
-            "recovery_actions": [remedy.action],
-            "recovery_successful": True,
-        }
-        self._recorder.prompt_of(run).session_state.totals.add_recovery()
-        return entry
 
     def _report(self, run: Run, error: BaseException, outcome: Outcome, answer: Answer) -> list[JsonObject]:
         run.turn = run.latest_turn()

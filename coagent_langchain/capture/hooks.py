@@ -44,7 +44,7 @@ class Hooks(OtherHooks):
                 given = only if isinstance(only, list) else [only]
                 conversation = conversation_of(given)
                 if (history := conversation.history) and "tool_call_id" in history[-1]:
-                    log_answers_to_model(self._recorder, self._errors, run, given)
+                    log_answers_to_model(self._recorder, self._errors, self._recoveries, run, given)
                 self._recorder.call_started(
                     run,
                     conversation,

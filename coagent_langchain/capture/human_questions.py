@@ -65,8 +65,21 @@ def _waits(recorder: Recorder, run: Run, interrupt_ids: list[str]) -> Prompt:
 
 def log_unanswered(recorder: Recorder, root: Root, kept: Container[str]) -> None:
     """Log the questions that a root's graph no longer asks, all but the `kept` ones, as unanswered."""
-    for interrupt_id in recorder.prompt_of(root).session_state.pending.withdraw(root.thread, kept):
+    for interrupt_id in recorder.pending_of(root).withdraw(root.thread, kept):
         recorder.emit(_entry(recorder, root, "unanswered", interrupt_id))
+
+
+def drop_caught_questions(recorder: Recorder, run: Run) -> None:
+    """Drop the questions that code in a graph's step has caught like errors: the graph does not wait for them.
+
+    A graph that returns may wait for what its step has asked; one that fails does not.
+    """
+    root = run.root
+    for failure in run.failures or ():
+        if failure.asked and (run.failed_ns or not failure.run.is_step) and run.is_in_step:
+            root.asked = root.asked.difference(failure.asked)
+            if not root.asked:
+                recorder.pending_of(run).stopped.pop(root.thread, None)
 
 
 def _entry(recorder: Recorder, run: Run, status: str, interrupt_id: str) -> JsonObject:

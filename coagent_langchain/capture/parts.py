@@ -10,6 +10,7 @@ from coagent_langchain.capture.error_recorder import ErrorRecorder
 from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.log_events import LogEvents
 from coagent_langchain.capture.recorder import Recorder
+from coagent_langchain.capture.recoveries import Recoveries
 from coagent_langchain.capture.run_starter import RunStarter
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.outlet import Outlet
@@ -30,6 +31,7 @@ class HandlerParts(BaseCallbackHandler):
         self._binding = binding = Binding(sessions, outlet)
         self._run_starter = RunStarter(tree, binding, outlet, components=components, sample_rate=sample_rate)
         self._recorder = recorder = Recorder(tree, binding, outlet)
-        self._errors = errors = ErrorRecorder(recorder)
-        self._endings = Endings(tree, binding, recorder, errors)
+        self._recoveries = recoveries = Recoveries(recorder)
+        self._errors = errors = ErrorRecorder(recorder, recoveries)
+        self._endings = Endings(tree, binding, recorder, errors, recoveries)
         self._log_events = LogEvents(recorder, sessions)

@@ -12,6 +12,7 @@ from coagent_langchain.capture.description import component, issuer, tool_meta
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.outlet import Outlet
+from coagent_langchain.sessions.pending import Pending
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.session import MAX_RESPONSE
 from coagent_langchain.texts import bounded, fingerprint
@@ -62,6 +63,10 @@ class Recorder:
         if run.prompt is None:
             run.prompt = self._binding.bind(run.root)
         return run.prompt
+
+    def pending_of(self, run: Run) -> Pending:
+        """What the session that a run belongs to has pending."""
+        return self.prompt_of(run).session_state.pending
 
     def timing(self, run: Run) -> JsonObject:
         """How long the run took, by the monotonic clock; empty if its start or end is not known."""

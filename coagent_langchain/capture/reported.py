@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from coagent_langchain.capture.run import MAX_CLIMB, MAX_FAILURES, Failure, Run
 from coagent_langchain.exceptions import is_same
+from coagent_langchain.sessions import scope
 
 MAX_SIBLINGS = 1_000  # open runs that are searched for a sibling
 
@@ -51,6 +52,13 @@ def raised_below_sibling(run: Run, error: BaseException) -> Failure | None:
                 if failure.error() is error:
                     return failure
     return None
+
+
+def reported_in_prompt(run: Run, error: BaseException) -> bool:
+    """Whether a run in the same prompt's block has reported `error`: a batch ends all its inputs with one error."""
+    if run.kind != "chain" or run.parent is not None or run.prompt is None or scope.current() is not run.prompt:
+        return False
+    return any(is_same(each(), error) for each in list(run.prompt.session_state.reported))
 
 
 def cause(error: BaseException, failures: Sequence[Failure]) -> Failure | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MAX_CLIMB = 32  # ancestors at which a turn is noted; above them only at the root, so that depth costs nothing
 MAX_FAILURES = 64  # child exceptions that one run remembers
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+NOT_AN_ERROR = ""  # in place of the id of an error event: of an interrupt, a hand-over
 Key = int | str | None
 
 failures_lock = fork_safe_lock()  # held while what a run remembers of its children's failures changes
@@ -39,7 +40,7 @@ class Failure(NamedTuple):
 
     Attributes:
         error: returns the exception, if it still lives; not its `id()`, which another one may get once it is freed.
-        error_id: the id of its error event; "" if it is not an error but an interrupt or a hand-over.
+        error_id: the id of its error event, or `NOT_AN_ERROR`.
         run: the run that raised it.
         asked: the ids of the questions to a human that it is.
     """

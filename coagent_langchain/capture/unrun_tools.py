@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from coagent_langchain.capture.error_recorder import ErrorRecorder
 from coagent_langchain.capture.recorder import Recorder
+from coagent_langchain.capture.recoveries import Recoveries
 from coagent_langchain.capture.run import Run
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.values.content import tool_calls_of
@@ -45,7 +46,9 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
                 recorder.tree.end(run.run_id)
 
 
-def log_answers_to_model(recorder: Recorder, errors: ErrorRecorder, model: Run, messages: Sequence[Any]) -> None:
+def log_answers_to_model(
+    recorder: Recorder, errors: ErrorRecorder, recoveries: Recoveries, model: Run, messages: Sequence[Any]
+) -> None:
     """Log the tool calls that the application answers in a loop of its own: only the next model call shows it.
 
     If a tool that it has run failed, an answer shows that it has handled the error.
@@ -58,7 +61,7 @@ def log_answers_to_model(recorder: Recorder, errors: ErrorRecorder, model: Run, 
     answers = list(takewhile(_is_answer, reversed(messages)))
     for message in reversed(answers):
         if attempts := pending.failures.take(members_of(message)["tool_call_id"]):
-            errors.answered(model, attempts[-1])
+            recoveries.tool_call_answered(model, attempts[-1])
         if run := _called(recorder, model, model.parent, message, messages):
             found = read_tool_message(message)
             if found.failed:
