@@ -124,7 +124,6 @@ class ErrorRecorder:
         self._recorder.tool_ended(run, found.result, success=False, error=found.message, meta=more)
 
     def _report(self, run: Run, error: BaseException, outcome: Outcome, answer: Answer) -> list[JsonObject]:
-        run.turn = run.latest_turn()
         if outcome is Outcome.INTERRUPTED:
             return question_entries(self._recorder, run, interrupts(error))
         if outcome is Outcome.HANDED_OVER:

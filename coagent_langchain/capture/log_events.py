@@ -33,7 +33,6 @@ class LogEvents:
 
     def of_run(self, run: Run, event_type: EventType, message: Any, meta: Mapping[str, Any]) -> None:
         """Log an event of a known run."""
-        run.turn = run.latest_turn()
         self._emit(self._recorder.entry(run, event_type, _without_none(meta)), message)
 
     def here(
@@ -83,7 +82,6 @@ class LogEvents:
         meta = {**record, **meta}
         if isinstance(around, Run):
             session = self._recorder.prompt_of(around).session
-            around.turn = around.latest_turn()
             entry = self._recorder.entry(around, event_type, _without_none(meta))
         else:
             session, number, turn = self._place_without_run()

@@ -48,7 +48,9 @@ class Recorder:
     def entry(self, run: Run, event_type: EventType, meta: JsonObject, timestamp: int | None = None) -> JsonObject:
         """Start an entry of `run`, with its prompt and turn; `meta` becomes the entry's."""
         prompt = run.prompt or self.prompt_of(run)
-        turn = run.turn if run.own_turn is None else run.own_turn
+        turn = run.own_turn
+        if turn is None:
+            turn = run.turn or (run.root.turn and run.latest_turn())
         entry = prompt.session.entry(event_type, prompt.number, turn, timestamp)
         meta["trace"] = run.trace()
         if run.framework:

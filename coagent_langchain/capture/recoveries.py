@@ -87,7 +87,6 @@ class Recoveries:
         """The `recovery` that `run` logs for an error."""
         attempt = remedy.attempt or run.attempt
         meta: JsonObject = {"attempt": attempt} if attempt else {}
-        run.turn = run.latest_turn()
         entry = self._recorder.entry(run, EventType.RECOVERY, meta)
         entry["error_info"] = {
             "error_id": error_id,

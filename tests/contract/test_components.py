@@ -21,7 +21,7 @@ from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.server.presentation.bars import Bar
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import Silent, calls, chat
-from tests.reading import EMPTY, ONE_CALL, of_type, state_of, types
+from tests.reading import EMPTY, ONE_CALL, ONE_CALL_SEQUENCE, of_type, state_of, types
 from tests.server.drawing import timeline
 from tests.tools import add
 
@@ -249,6 +249,17 @@ def test_turn_and_place_are_known_at_any_depth(log: MemoryDelivery, handler: Coa
         ("user_input", 1, 0), ("llm_call", 1, 1), *[("tool_call", 1, 1)] * 3,
     ]  # fmt: skip
     assert {e["meta"]["trace"]["within_run_id"] for e in of_type(log, "tool_call")} == {str(root)}
+
+
+def test_way_to_another_node_has_the_turn_before_it(log: MemoryDelivery) -> None:
+    """Without components, too, a node that calls no model is in the latest turn."""
+    handler = CoagentCallbackHandler(delivery=log, components="none")
+    graph = StateGraph(MessagesState).add_node("ask", lambda state: {"messages": chat("yes").invoke(state["messages"])})
+    graph.add_node("route", lambda state: Command(goto="last")).add_node("last", lambda state: {})
+    graph.add_edge(START, "ask").add_edge("ask", "route")
+    graph.compile().invoke({"messages": [("user", "go")]}, {"callbacks": [handler]})
+
+    assert log.sequence == [*ONE_CALL_SEQUENCE, ("routing", 1, 1)]
 
 
 def test_way_to_another_node_is_told_without_components(log: MemoryDelivery) -> None:
