@@ -9,13 +9,14 @@ from coagent_langchain.capture.agent_stack import agent_stack
 from coagent_langchain.capture.description import describe
 from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.human_answers import resume_prompt
+from coagent_langchain.capture.requested_calls import prompt_of_call
 from coagent_langchain.capture.root import UNKNOWN, Root
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.sessions import scope
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.session import Session
 from coagent_langchain.texts import fingerprint
-from coagent_langchain.values.chains import is_placeholder, last_call, user_text
+from coagent_langchain.values.chains import is_placeholder, user_text
 from coagent_langchain.values.encoding import as_json
 from coagent_langchain.values.outcomes import is_command
 
@@ -109,7 +110,7 @@ class Binding:
         if root.framework is not None:  # a graph that gets new input does not go on where it stopped
             session.state.pending.stopped.pop(root.thread, None)
         if around is None and root.prompt_number is None and session.state.pending.tool_calls:
-            around = self._prompt_of_call(root, session, inputs)
+            around = prompt_of_call(root, session, inputs)
         return self._join(root, session, around)
 
     def _prompt_of_silent(self, root: Root, session: Session, around: Prompt | None) -> Prompt:
@@ -120,25 +121,6 @@ class Binding:
         root.prompt_number = root.prompt_number or session.state.present_number
         prompt = self._join(root, session, around)
         root.turn = prompt.turn
-        return prompt
-
-    def _prompt_of_call(self, root: Root, session: Session, inputs: Any) -> Prompt | None:
-        """The prompt in which a model requested the tool call that the root runs, or that its inputs end with.
-
-        In an application that calls the model and tools in its own loop, each of these calls is a root. A tool that is
-        invoked with the arguments alone is taken for a call of its name, if the latest prompt has one that has not run
-        or has failed.
-        """
-        state = session.state
-        calls = state.pending.tool_calls
-        call_id = root.tool_call_id if root.kind == "tool" else last_call(inputs)
-        by_name = root.kind == "tool" and call_id is None
-        if by_name:
-            call_id = calls.may_run(root.name, state.last_number)
-        place = None if call_id is None or calls.is_shared(call_id) else calls.requested_in(call_id)
-        if place is None or (by_name and place[0].number != state.last_number):
-            return None
-        prompt, root.turn = place
         return prompt
 
     def _go_on(self, root: Root, session: Session, around: Prompt | None, answer: Any) -> Prompt:

@@ -9,6 +9,7 @@ from typing import Any
 from coagent_langchain.capture.attempts import note_attempt, note_node_attempt
 from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.description import component, issuer, tool_meta
+from coagent_langchain.capture.requested_calls import tool_began, tool_requested
 from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.outlet import Outlet
@@ -145,7 +146,7 @@ class Recorder:
             if run.structured_output is not None and call.get("name") == run.structured_output:
                 call = {**call, "structured_output": True}
             elif isinstance(call.get("id"), str):
-                run.root.tool_requested(call["id"], call, prompt, run.own_turn or run.turn)
+                tool_requested(run.root, call["id"], call, prompt, run.own_turn or run.turn)
             calls.append(call)
         return calls
 
@@ -204,7 +205,7 @@ class Recorder:
         prompt, plain = self.prompt_of(run), None
         if parameters is not None:
             plain = snapshot(parameters if isinstance(parameters, Mapping) else {"input": parameters})
-        call_id, place = run.root.tool_began(run, prompt, plain)
+        call_id, place = tool_began(run, prompt, plain)
         run.prompt, run.own_turn = place or (prompt, run.latest_turn())
         run.began_in = get_ident()
         note_attempt(run, call_id)

@@ -14,7 +14,6 @@ from coagent_langchain.sessions.open_failures import Attempts, OpenFailures, wit
 from coagent_langchain.sessions.pending import Question
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.tool_calls import ToolCalls
-from coagent_langchain.wire import JsonObject
 
 UNKNOWN = object()  # inputs that no hook has reported, or not yet
 
@@ -108,58 +107,3 @@ class Root(Run):
         """Leave its failure, and those that it has taken on, to the runs that repeat it."""
         for key in self.repeatable_as:
             failures.leave(key, self.name, self.attempts)
-
-    def calls_with(self, tool_call_id: str) -> ToolCalls:
-        """The calls in which to look up a tool call: this run's, else its session's, from before an interrupt."""
-        if self.tool_calls is not None and self.tool_calls.requested_in(tool_call_id) is not None:
-            return self.tool_calls
-        return self.prompt.session_state.pending.tool_calls if self.prompt is not None else ToolCalls()
-
-    def tool_requested(self, tool_call_id: str, call: dict[str, Any], prompt: Prompt, turn: int) -> None:
-        """Note which turn requested a tool, for this run and for those that continue after an interrupt."""
-        if self.tool_calls is None:
-            self.tool_calls = ToolCalls()
-        self.tool_calls.request(tool_call_id, prompt, turn, call)
-        prompt.session_state.pending.tool_calls.request(tool_call_id, prompt, turn, {"name": call["name"]})
-
-    def tool_began(
-        self, run: Run, prompt: Prompt, arguments: JsonObject | None
-    ) -> tuple[str | None, tuple[Prompt, int] | None]:
-        """Note that a tool or retriever begins: its call, if a model requested one, no longer waits.
-
-        Returns:
-            the id of its call, and the prompt and turn that requested it; None for what is not known.
-        """
-        own, pending = self.tool_calls, prompt.session_state.pending
-        shared = pending.tool_calls
-        if run.tool_call_id is None and run.kind == "tool" and own is not None:
-            run.tool_call_id = own.ran_with(run.name, arguments)  # it is invoked with a call's arguments alone
-        call_id = run.tool_call_id
-        if call_id is None and run is self and run.kind == "tool":
-            call_id = shared.ran_by_name(run.name, prompt.number)
-        else:
-            for calls in (shared,) if own is None else (shared, own):
-                if call_id is not None:
-                    calls.ran(call_id)
-                elif run.kind == "tool":
-                    calls.ran_by_name(run.name, prompt.number)
-        if run is self and call_id is not None:
-            self.take_failure(pending.failures, call_id)
-        return call_id, None if call_id is None else self._requested_in(call_id)
-
-    def _requested_in(self, tool_call_id: str) -> tuple[Prompt, int] | None:
-        """The prompt and turn that requested a tool call; None if unknown, or if several turns did so at once.
-
-        A run that repeats an earlier prompt's calls from one of its checkpoints makes them in its own prompt, as the
-        nodes around them are there. Only a call that has waited for a human stays in the prompt of the question.
-        """
-        own = self.tool_calls
-        if own is not None and own.is_shared(tool_call_id):
-            return None
-        place = None if own is None else own.requested_in(tool_call_id)
-        if place is None and self.prompt is not None:
-            place = self.prompt.session_state.pending.tool_calls.requested_in(tool_call_id)
-            prompts = {self.prompt, *(question.prompt for question in self.answered.values())}
-            if place is not None and place[0] not in prompts:
-                return None
-        return place

@@ -10,6 +10,7 @@ from uuid import uuid4
 from coagent_langchain.capture.error_recorder import ErrorRecorder
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.recoveries import Recoveries
+from coagent_langchain.capture.requested_calls import calls_with
 from coagent_langchain.capture.run import Run
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.values.content import tool_calls_of
@@ -35,7 +36,7 @@ def log_unrun_tools(recorder: Recorder, node: Run, updates: Sequence[Any]) -> No
             failed = failed or structured is None  # None: the agent has rejected a structured response
             if not failed and structured is not _ABSENT:  # it comes as a call of a tool that does not exist
                 call_id = members_of(message)["tool_call_id"]
-                for calls in (root.calls_with(call_id), pending):
+                for calls in (calls_with(root, call_id), pending):
                     calls.ran(call_id)
                 continue
             if run := _called(recorder, node, node, message, messages):
@@ -91,7 +92,7 @@ def _called(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, me
     """
     fields = members_of(answer)
     call_id = fields["tool_call_id"]
-    calls = beside.root.calls_with(call_id)
+    calls = calls_with(beside.root, call_id)
     if not calls.waits(call_id) or _is_of_other_branch(calls.requested_in(call_id), beside):
         return None
     noted = calls.ran(call_id)
