@@ -1,4 +1,4 @@
-"""`CoagentCallbackHandler`: its settings and public methods. The hooks are in `hooks` and `other_hooks`."""
+"""`CoagentCallbackHandler`: its settings and public methods. The hooks are in `run_hooks` and `other_hooks`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, Self
 from coagent_langchain.capture import graph_handler
 from coagent_langchain.capture.agent_stack import agent_stack
 from coagent_langchain.capture.handler_sessions import HandlerSessions
-from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.last_turn import last_turn
 from coagent_langchain.capture.log_events import event_type_of
+from coagent_langchain.capture.other_hooks import OtherHooks
+from coagent_langchain.capture.run_hooks import RunHooks
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.checks import (
     check_components,
@@ -33,7 +34,7 @@ from coagent_langchain.values.cost import prepare
 from coagent_langchain.wire import JsonObject, Severity
 
 
-class CoagentCallbackHandler(Hooks):
+class CoagentCallbackHandler(RunHooks, OtherHooks):
     """Logs LangChain and LangGraph runs as CoAgent events; pass it as `callbacks=[handler]`.
 
     One handler serves any number of concurrent runs: threads, asyncio, batches, many conversations. It is cheap to

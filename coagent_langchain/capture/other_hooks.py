@@ -6,9 +6,9 @@ import re
 from typing import Any
 from uuid import UUID
 
+from coagent_langchain.capture.handler_parts import HandlerParts
 from coagent_langchain.capture.human_questions import question_entries
 from coagent_langchain.capture.log_events import event_type_of
-from coagent_langchain.capture.parts import HandlerParts
 from coagent_langchain.capture.run import Run
 from coagent_langchain.errors import guard
 from coagent_langchain.texts import error_message

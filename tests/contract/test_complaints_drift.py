@@ -16,7 +16,6 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
 
 from coagent_langchain import CoagentCallbackHandler
-from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import USAGE, calls, chat
 from tests.reading import EMPTY, ONE_CALL, of_type, sessions, state_of, types
@@ -186,7 +185,7 @@ def test_reading_a_tools_text_warns_nobody(given: str, log: MemoryDelivery, hand
 def test_parameter_names_are_cores(hook: str) -> None:
     """37 langchain-ai/langchain#26773: every hook uses core's parameter names, and accepts any new keyword."""
     core = inspect.signature(getattr(BaseCallbackHandler, hook)).parameters
-    own = inspect.signature(getattr(Hooks, hook)).parameters
+    own = inspect.signature(getattr(CoagentCallbackHandler, hook)).parameters
 
     assert {name: own[name].kind for name in core} == {name: core[name].kind for name in core}
     assert any(p.kind is inspect.Parameter.VAR_KEYWORD for p in own.values())

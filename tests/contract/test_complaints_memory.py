@@ -26,8 +26,8 @@ import coagent_langchain
 from coagent_langchain import CoagentCallbackHandler
 from coagent_langchain.capture import run_tree
 from coagent_langchain.capture.handler_sessions import HandlerSessions
-from coagent_langchain.capture.hooks import Hooks
 from coagent_langchain.capture.run import Run
+from coagent_langchain.capture.run_hooks import RunHooks
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.delivery import Stats
 from coagent_langchain.outlet import Outlet
@@ -263,11 +263,11 @@ def test_every_way_out_leaves_no_state(exit_path: str, log: MemoryDelivery, hand
     assert len(of_type(log, "llm_response")) + len(of_type(log, "error")) == 1
 
 
-def hooks_with(tree: RunTree, log: MemoryDelivery) -> Hooks:
+def hooks_with(tree: RunTree, log: MemoryDelivery) -> RunHooks:
     """Hooks on a run tree with its own clock."""
     outlet = Outlet(log)
     sessions = HandlerSessions(Sessions(), outlet, session_id="s", after=(0, 0))
-    return Hooks(tree, sessions, outlet, components="nodes", sample_rate=1.0)
+    return RunHooks(tree, sessions, outlet, components="nodes", sample_rate=1.0)
 
 
 def test_call_that_fails_again_and_again_is_bounded(log: MemoryDelivery) -> None:

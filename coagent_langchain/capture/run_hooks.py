@@ -1,11 +1,11 @@
-"""LangChain's hooks for runs, one short method each; their arguments reach the recorder as plain values."""
+"""LangChain's hooks that start or end a run, and those for a model's stream, one short method each."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
-from coagent_langchain.capture.other_hooks import OtherHooks
+from coagent_langchain.capture.handler_parts import HandlerParts
 from coagent_langchain.capture.root import UNKNOWN, Root
 from coagent_langchain.capture.routing import log_routing
 from coagent_langchain.capture.run import Run, key_of
@@ -24,8 +24,8 @@ from coagent_langchain.values.updates import updates_of
 _FILLED_LATER = (None, "text", "reasoning")  # blocks of a stream; a tool's call or an image has content at its start
 
 
-class Hooks(OtherHooks):
-    """Every hook of LangChain and LangGraph, with the parameter names of `langchain_core`.
+class RunHooks(HandlerParts):
+    """The hooks of runs, with the parameter names of `langchain_core`. What they are given is read as plain values.
 
     Any argument may be missing or of the wrong type; no hook raises, waits or modifies its arguments.
     """
