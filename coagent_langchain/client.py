@@ -18,7 +18,7 @@ from coagent_langchain.events import LogEntry
 from coagent_langchain.http import errors_in
 from coagent_langchain.logged import LoggedEvent, RunSummary
 from coagent_langchain.outlet import Outlet, without_content
-from coagent_langchain.sessions.registry import sessions_of
+from coagent_langchain.sessions.open_sessions import sessions_of
 from coagent_langchain.sessions.session import Session
 from coagent_langchain.texts import clean, counted
 from coagent_langchain.values.encoding import encode

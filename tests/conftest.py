@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from coagent_langchain import CoagentCallbackHandler
-from coagent_langchain.delivery.registry import registry
+from coagent_langchain.delivery.deliveries import deliveries
 from coagent_langchain.errors import guard
-from coagent_langchain.sessions import registry as sessions
+from coagent_langchain.sessions import open_sessions
 from coagent_langchain.sessions.scope import current
 from coagent_langchain.testing import MemoryDelivery
 from coagent_langchain.weak_collection import WeakCollection
@@ -45,15 +45,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
 def no_delivery_goes_on() -> Iterator[None]:
     """Close the deliveries that the test created: one that retries for ever would complain in another test's log."""
     yield
-    for delivery in registry._deliveries.values():
+    for delivery in deliveries._by_destination.values():
         delivery.close(elapsed=math.inf)
-    registry._deliveries.clear()
+    deliveries._by_destination.clear()
 
 
 @pytest.fixture(autouse=True)
 def sessions_are_swept_in_their_own_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """No thread ends another test's sessions, whose delivery may fail on purpose, when a test sets clocks forward."""
-    monkeypatch.setattr(sessions, "_watched", WeakCollection())
+    monkeypatch.setattr(open_sessions, "_watched", WeakCollection())
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 
 from coagent_langchain import CoagentCallbackHandler
-from coagent_langchain.sessions import registry
+from coagent_langchain.sessions import open_sessions
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
 from tests.reading import of_type, types
@@ -116,8 +116,8 @@ def test_session_that_was_idle_longest_makes_room(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With ever new ids, the number of open sessions and of remembered prompt numbers of ended ones is bounded."""
-    monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
-    monkeypatch.setattr(registry, "MAX_ENDED", 2)
+    monkeypatch.setattr(open_sessions, "MAX_SESSIONS", 3)
+    monkeypatch.setattr(open_sessions, "MAX_ENDED", 2)
     for number in range(8):
         chat("a").invoke("q", {"callbacks": [handler], "metadata": {"session_id": f"s{number}"}})
 
@@ -130,7 +130,7 @@ def test_session_that_was_spoken_in_again_is_not_the_first_to_make_room(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It began first, but another session has been idle longer."""
-    monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
+    monkeypatch.setattr(open_sessions, "MAX_SESSIONS", 3)
     for name in ("a", "b", "c", "a", "d"):
         chat("yes").invoke("q", {"callbacks": [handler], "metadata": {"session_id": name}})
 
@@ -141,7 +141,7 @@ def test_session_with_something_open_makes_no_room(
     log: MemoryDelivery, handler: CoagentCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many sessions there are, none is ended during its block or a run."""
-    monkeypatch.setattr(registry, "MAX_SESSIONS", 3)
+    monkeypatch.setattr(open_sessions, "MAX_SESSIONS", 3)
 
     def elsewhere(work: Callable[[], object]) -> None:
         thread = threading.Thread(target=work)

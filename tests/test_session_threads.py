@@ -16,8 +16,8 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 
 from coagent_langchain import CoagentCallbackHandler, Session
-from coagent_langchain.sessions import registry, state
-from coagent_langchain.sessions.registry import Sessions
+from coagent_langchain.sessions import open_sessions, state
+from coagent_langchain.sessions.open_sessions import OpenSessions
 from coagent_langchain.testing import MemoryDelivery
 from coagent_langchain.values.chains import user_text
 from tests.fakes import chat
@@ -44,7 +44,7 @@ def test_logging_while_its_thread_holds_a_lock(handler: CoagentCallbackHandler, 
     """A signal handler may log at any time, even while its own thread is changing a session."""
 
     def interrupted() -> None:
-        with state._lock, registry._lock:
+        with state._lock, open_sessions._lock:
             handler.log("info", "from a signal handler")
 
     thread = threading.Thread(target=interrupted, daemon=True)
@@ -173,7 +173,7 @@ def test_first_sessions_that_begin_at_once_share_a_thread(monkeypatch: pytest.Mo
             time.sleep(0.05)
         start(thread)
 
-    monkeypatch.setattr(registry, "_thread", None)  # as in a process that has had no session yet
+    monkeypatch.setattr(open_sessions, "_thread", None)  # as in a process that has had no session yet
     monkeypatch.setattr(threading.Thread, "start", slow_start)
     handlers = [CoagentCallbackHandler(delivery=MemoryDelivery()) for _ in range(4)]
     at_once(*(functools.partial(handler.log, "info", "hello") for handler in handlers))
@@ -190,7 +190,7 @@ def test_session_that_gets_no_thread_is_logged(log: MemoryDelivery, monkeypatch:
         monkeypatch.setattr(threading.Thread, "start", start)
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(registry, "_thread", None)  # as in a process that has had no session yet
+    monkeypatch.setattr(open_sessions, "_thread", None)  # as in a process that has had no session yet
     monkeypatch.setattr(threading.Thread, "start", refuse)
     begun = []
     for name in ("a", "b"):
@@ -298,7 +298,7 @@ def test_run_that_begins_while_its_session_ends_begins_it_again(
 ) -> None:
     """Another thread ends the session after the run has found it and before the run has joined it."""
     RunnableLambda(str).invoke("q", {"callbacks": [handler]})
-    with meanwhile("return", Sessions.get, handler.close):
+    with meanwhile("return", OpenSessions.get, handler.close):
         RunnableLambda(str).invoke("q", {"callbacks": [handler]})
     handler.close()
 
@@ -315,7 +315,7 @@ def test_prompt_that_is_entered_while_its_session_ends_begins_it_again(
     session = handler.session("Cook")
     with session:
         pass
-    with meanwhile("return", Sessions.open, session.end), session.prompt("Soup?"):
+    with meanwhile("return", OpenSessions.open, session.end), session.prompt("Soup?"):
         pass
     handler.close()
 
@@ -334,7 +334,7 @@ def test_run_that_begins_while_its_block_is_left_keeps_the_session_open(
     def late() -> None:
         handler.on_chain_start({}, "q", run_id=root, metadata={"session_id": "s"})
 
-    with meanwhile("call", Sessions.end, late), handler.session("Cook", session_id="s"):
+    with meanwhile("call", OpenSessions.end, late), handler.session("Cook", session_id="s"):
         pass
     handler.on_chat_model_start({}, [[]], run_id=call, parent_run_id=root)
     handler.on_llm_end(None, run_id=call)

@@ -28,8 +28,8 @@ _UPDATE = "UpdateState"  # what LangGraph adds to a graph's name for the conditi
 class Binding:
     """Gives roots their session (explicit, metadata, ambient, the handler's own) and their prompt."""
 
-    def __init__(self, sessions: HandlerSessions, outlet: Outlet) -> None:
-        self._sessions = sessions
+    def __init__(self, handler_sessions: HandlerSessions, outlet: Outlet) -> None:
+        self._handler_sessions = handler_sessions
         self._outlet = outlet
 
     def begin(self, root: Root, metadata: dict[str, Any] | None, inputs: Any, run_type: Any = None) -> None:
@@ -41,7 +41,7 @@ class Binding:
             root.framework = {"name": "langgraph"}
         if root.framework is not None:
             root.known_messages.note_input(inputs)
-        known = self._sessions.explicit_id
+        known = self._handler_sessions.explicit_id
         if metadata:
             known = known or ambient.session_id(metadata)
             if type(number := metadata.get("prompt_number")) is int:
@@ -130,7 +130,7 @@ class Binding:
         if stop is not None:
             before, root.attempts = stop.prompt, stop.attempts
         elif root.prompt_number is None:
-            before = self._sessions.prompt_elsewhere(session)
+            before = self._handler_sessions.prompt_elsewhere(session)
         was_asking = answer is not None or (stop is not None and stop.asking)
         if was_asking:
             before = next((question.prompt for question in pending.asked_in(root.thread).values()), before)
@@ -153,12 +153,12 @@ class Binding:
         """The session that a root belongs to, and the prompt block around it."""
         around = scope.current()
         if around is None:
-            return self._sessions.get(session_id), None
-        if around.ended or not self._sessions.can_use(around):
+            return self._handler_sessions.get(session_id), None
+        if around.ended or not self._handler_sessions.can_use(around):
             # A task that outlives the block it began in, or a handler with a different destination than the block's.
             if isinstance(around, Prompt) and not around.ended:
                 root.prompt_number = around.number
-            return self._sessions.get(around.session_id), None
+            return self._handler_sessions.get(around.session_id), None
         return (around.session, around) if isinstance(around, Prompt) else (around, None)
 
     def take_step_inputs(self, root: Root, inputs: Any) -> None:

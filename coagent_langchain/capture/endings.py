@@ -16,9 +16,9 @@ from coagent_langchain.capture.run import Run
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.errors import guard
 from coagent_langchain.exceptions import is_cancellation
+from coagent_langchain.sessions.open_sessions import RunCloser
 from coagent_langchain.sessions.pending import Stop
 from coagent_langchain.sessions.prompt import Prompt
-from coagent_langchain.sessions.registry import RunCloser
 from coagent_langchain.sessions.session import MAX_RESPONSE
 from coagent_langchain.sessions.state import SessionState
 from coagent_langchain.values.answers import Answer

@@ -28,7 +28,7 @@ from coagent_langchain.config import Settings
 from coagent_langchain.delivery import Delivery, Stats, delivery_for
 from coagent_langchain.errors import ConfigurationError, guard
 from coagent_langchain.outlet import Outlet, Redact
-from coagent_langchain.sessions.registry import sessions_of
+from coagent_langchain.sessions.open_sessions import sessions_of
 from coagent_langchain.sessions.session import Session
 from coagent_langchain.values.cost import prepare
 from coagent_langchain.wire import JsonObject, Severity

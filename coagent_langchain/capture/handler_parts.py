@@ -24,14 +24,14 @@ class HandlerParts(BaseCallbackHandler):
     raise_error = False
 
     def __init__(
-        self, tree: RunTree, sessions: HandlerSessions, outlet: Outlet, *, components: str, sample_rate: float
+        self, tree: RunTree, handler_sessions: HandlerSessions, outlet: Outlet, *, components: str, sample_rate: float
     ) -> None:
         self._tree = tree
         self._streams = tree.streams
-        self._binding = binding = Binding(sessions, outlet)
+        self._binding = binding = Binding(handler_sessions, outlet)
         self._run_starter = RunStarter(tree, binding, outlet, components=components, sample_rate=sample_rate)
         self._recorder = recorder = Recorder(tree, binding, outlet)
         self._recoveries = recoveries = Recoveries(recorder)
         self._errors = errors = ErrorRecorder(recorder, recoveries)
         self._endings = Endings(tree, binding, recorder, errors, recoveries)
-        self._log_events = LogEvents(recorder, sessions)
+        self._log_events = LogEvents(recorder, handler_sessions)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from coagent_langchain.checks import new_session_id
 from coagent_langchain.forks import renewed_after_fork
 from coagent_langchain.outlet import Outlet
+from coagent_langchain.sessions.open_sessions import OpenSessions
 from coagent_langchain.sessions.prompt import Prompt
-from coagent_langchain.sessions.registry import Sessions
 from coagent_langchain.sessions.session import Session
 from coagent_langchain.wire import JsonObject
 
@@ -24,7 +24,7 @@ class HandlerSessions:
         explicit_id: the id of the handler's explicit session, if it has one.
     """
 
-    def __init__(self, sessions: Sessions, outlet: Outlet, session_id: str | None, after: tuple[int, int]) -> None:
+    def __init__(self, sessions: OpenSessions, outlet: Outlet, session_id: str | None, after: tuple[int, int]) -> None:
         self.explicit_id = session_id
         self._sessions = sessions
         self._outlet = outlet

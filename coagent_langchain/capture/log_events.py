@@ -27,9 +27,9 @@ class LogEvents:
     Without a session around it, an event in a run that sampling left out is left out with that run.
     """
 
-    def __init__(self, recorder: Recorder, sessions: HandlerSessions) -> None:
+    def __init__(self, recorder: Recorder, handler_sessions: HandlerSessions) -> None:
         self._recorder = recorder
-        self._sessions = sessions
+        self._handler_sessions = handler_sessions
 
     def of_run(self, run: Run, event_type: EventType, message: Any, meta: Mapping[str, Any]) -> None:
         """Log an event of a known run."""
@@ -102,13 +102,13 @@ class LogEvents:
 
     def _block_around(self) -> Session | Prompt | None:
         around = scope.current()
-        return around if around is not None and self._sessions.can_use(around) else None
+        return around if around is not None and self._handler_sessions.can_use(around) else None
 
     def _place_without_run(self) -> tuple[Session, int, int]:
         around = self._block_around()
         if isinstance(around, Prompt) and around.number and not around.ended:
             return around.session, around.number, around.turn
-        session = around.session if isinstance(around, Prompt) else around or self._sessions.get()
+        session = around.session if isinstance(around, Prompt) else around or self._handler_sessions.get()
         session.open()  # a block's session may have ended
         return session, session.state.present_number, 0
 

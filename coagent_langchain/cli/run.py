@@ -104,9 +104,9 @@ def _run_as_main(program: str, *, module: bool) -> None:
 @guard
 def _tell_what_is_unsent() -> None:
     """Report what the server has not accepted: the log is the reason for using this command."""
-    from coagent_langchain.delivery.registry import registry
+    from coagent_langchain.delivery.deliveries import deliveries
 
-    for line in registry.unsent():
+    for line in deliveries.unsent():
         print(f"coagent-langchain: {line}", file=sys.stderr)
 
 

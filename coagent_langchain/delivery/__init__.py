@@ -62,13 +62,13 @@ def delivery_for(settings: Settings) -> Delivery:
     Quota and exit timeout are those of the first call for the destination, the token is that of the last; in memory,
     without a folder, each token has a delivery of its own.
     """
-    from coagent_langchain.delivery.registry import registry  # late: it imports the network libraries
+    from coagent_langchain.delivery.deliveries import deliveries  # late: it imports the network libraries
 
-    return registry.get(settings)
+    return deliveries.get(settings)
 
 
 def close_deliveries() -> None:
     """Close all deliveries to servers, within the longest of their exit timeouts."""
-    module = sys.modules.get("coagent_langchain.delivery.registry")  # not imported: without one there is no delivery
+    module = sys.modules.get("coagent_langchain.delivery.deliveries")  # not imported: without one there is no delivery
     if module is not None:
-        module.registry.close_all()
+        module.deliveries.close_all()

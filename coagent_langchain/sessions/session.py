@@ -18,7 +18,7 @@ from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.wire import VERSION, EventType, JsonObject, Severity, event_ids, now_ms
 
 if TYPE_CHECKING:
-    from coagent_langchain.sessions.registry import Sessions
+    from coagent_langchain.sessions.open_sessions import OpenSessions
 
 MAX_RESPONSE = 10_000  # characters of the last answer that session_end repeats
 
@@ -39,7 +39,7 @@ class Session(Scope):
 
     def __init__(
         self,
-        sessions: Sessions,
+        sessions: OpenSessions,
         outlet: Outlet,
         session_id: str | None = None,
         *,

@@ -31,7 +31,7 @@ from coagent_langchain.capture.run_hooks import RunHooks
 from coagent_langchain.capture.run_tree import RunTree
 from coagent_langchain.delivery import Stats
 from coagent_langchain.outlet import Outlet
-from coagent_langchain.sessions.registry import Sessions
+from coagent_langchain.sessions.open_sessions import OpenSessions
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import ScriptedChat, calls, chat
 from tests.reading import EMPTY, of_type, state_of, types
@@ -266,7 +266,7 @@ def test_every_way_out_leaves_no_state(exit_path: str, log: MemoryDelivery, hand
 def hooks_with(tree: RunTree, log: MemoryDelivery) -> RunHooks:
     """Hooks on a run tree with its own clock."""
     outlet = Outlet(log)
-    sessions = HandlerSessions(Sessions(), outlet, session_id="s", after=(0, 0))
+    sessions = HandlerSessions(OpenSessions(), outlet, session_id="s", after=(0, 0))
     return RunHooks(tree, sessions, outlet, components="nodes", sample_rate=1.0)
 
 

@@ -15,11 +15,11 @@ from coagent_langchain.delivery.uwsgi import check_uwsgi
 _Key = tuple[str, Path | str | None]
 
 
-class Registry:
+class Deliveries:
     """Hands out one `SpooledDelivery` per server and spool folder, or per server and token if there is no folder."""
 
     def __init__(self) -> None:
-        self._deliveries: dict[_Key, SpooledDelivery] = {}
+        self._by_destination: dict[_Key, SpooledDelivery] = {}
         self.renew()
 
     def renew(self) -> None:
@@ -34,7 +34,7 @@ class Registry:
         # A renewed token is not a new destination; tenants have a folder each, or in memory a token each.
         key = (settings.base_url, settings.spool_dir or settings.auth_token)
         with self._lock:
-            delivery = self._deliveries.get(key) or self._deliveries.setdefault(key, SpooledDelivery(settings))
+            delivery = self._by_destination.get(key) or self._by_destination.setdefault(key, SpooledDelivery(settings))
             delivery.authorize(settings)
         return delivery
 
@@ -43,20 +43,20 @@ class Registry:
 
         A `multiprocessing` process may end with exit handlers, finalizers or both: together they wait only once.
         """
-        deliveries = list(self._deliveries.values())
-        for delivery in deliveries:
+        known = list(self._by_destination.values())
+        for delivery in known:
             delivery.flush(0.0)  # so that all send at the same time
         started = time.monotonic() - self._waited
-        for delivery in deliveries:
+        for delivery in known:
             delivery.close(elapsed=time.monotonic() - started)
             delivery.report_losses()
         self._waited = time.monotonic() - started
 
     def unsent(self) -> list[str]:
         """Describe what each server has not accepted."""
-        return [line for delivery in list(self._deliveries.values()) for line in delivery.unsent()]
+        return [line for delivery in list(self._by_destination.values()) for line in delivery.unsent()]
 
 
-registry = Registry()
-os.register_at_fork(after_in_child=registry.renew)
-atexit.register(registry.close_all)
+deliveries = Deliveries()
+os.register_at_fork(after_in_child=deliveries.renew)
+atexit.register(deliveries.close_all)

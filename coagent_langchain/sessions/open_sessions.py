@@ -32,7 +32,7 @@ SWEEP_EVERY = 5.0  # seconds
 _lock = fork_safe_lock()
 
 
-class Sessions:
+class OpenSessions:
     """The sessions of one destination, shared by all handlers of the process with that destination."""
 
     def __init__(self) -> None:
@@ -171,26 +171,26 @@ class RunCloser:
         """End the runs that are still open in a session that ends, with an outcome as logged in their events."""
 
 
-_by_delivery: dict[int, tuple[weakref.ref[Delivery], Sessions]] = {}  # by id: equal deliveries are distinct
-_watched: WeakCollection[Sessions] = WeakCollection()
+_by_delivery: dict[int, tuple[weakref.ref[Delivery], OpenSessions]] = {}  # by id: equal deliveries are distinct
+_watched: WeakCollection[OpenSessions] = WeakCollection()
 _thread: threading.Thread | None = None
 
 
-def sessions_of(delivery: Delivery) -> Sessions:
+def sessions_of(delivery: Delivery) -> OpenSessions:
     """The sessions that deliver through `delivery`."""
     with _lock:
         key, kept = id(delivery), _by_delivery
         known = kept.get(key)
         if known is None:  # the id is unambiguous: a dead delivery is removed before its id can be reused
             # The callback uses no globals of this module: the interpreter may already have cleared them.
-            known = kept[key] = weakref.ref(delivery, lambda _: kept.pop(key, None)), Sessions()
+            known = kept[key] = weakref.ref(delivery, lambda _: kept.pop(key, None)), OpenSessions()
             # Registered again each time, so that it runs before the exit handler of the newest delivery.
             atexit.unregister(_end_at_exit)
             atexit.register(_end_at_exit)
     return known[1]
 
 
-def _watch(sessions: Sessions) -> None:
+def _watch(sessions: OpenSessions) -> None:
     """Have the sweep thread look after `sessions`, and start it if necessary, except at interpreter shutdown."""
     global _thread
     _watched.add(sessions)

@@ -11,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from coagent_langchain.config import Settings
-from coagent_langchain.delivery.registry import Registry
+from coagent_langchain.delivery.deliveries import Deliveries
 from coagent_langchain.errors import ConfigurationError
 from tests.delivery_parts import line
 from tests.faulty_server import Answer, FaultyServer, first
@@ -19,36 +19,36 @@ from tests.faulty_server import Answer, FaultyServer, first
 
 def test_server_that_hangs_does_not_use_up_the_exit_of_the_others(tmp_path: Path) -> None:
     """All send at the same time, also one that has paused: its last chance does not come after the timeout."""
-    registry = Registry()
+    deliveries = Deliveries()
     with FaultyServer(lambda request: Answer(hangs=True)) as hung, FaultyServer(first(1, Answer(404))) as other:
         for server in hung, other:
-            registry.get(Settings(base_url=server.base_url, spool_dir=tmp_path, exit_timeout=1.0)).append(line("a"))
+            deliveries.get(Settings(base_url=server.base_url, spool_dir=tmp_path, exit_timeout=1.0)).append(line("a"))
         assert hung.wait_for(lambda: bool(hung.requests))
         assert other.wait_for(lambda: bool(other.requests))
-        registry.close_all()
+        deliveries.close_all()
 
     assert other.stored == ["a"]
 
 
 def test_each_server_that_hangs_adds_no_wait_of_its_own(tmp_path: Path) -> None:
     """After the timeout nothing can be sent any more, so the threads that are still in a request are left alone."""
-    registry = Registry()
+    deliveries = Deliveries()
     with FaultyServer(lambda request: Answer(hangs=True)) as hung:
         for each in range(10):
-            registry.get(Settings(f"{hung.base_url}/{each}", spool_dir=tmp_path, exit_timeout=0.1)).append(line("a"))
+            deliveries.get(Settings(f"{hung.base_url}/{each}", spool_dir=tmp_path, exit_timeout=0.1)).append(line("a"))
         assert hung.wait_for(lambda: len(hung.requests) == 10)
         started = time.monotonic()
-        registry.close_all()
+        deliveries.close_all()
 
     assert time.monotonic() - started < 1
 
 
 def test_end_of_the_process_tells_what_is_lost(caplog: pytest.LogCaptureFixture) -> None:
     """Events that are only in memory end with it: the log says how many, for each server."""
-    registry, addresses = Registry(), [f"http://127.0.0.1:{port}/api/v1" for port in (1, 2)]
+    deliveries, addresses = Deliveries(), [f"http://127.0.0.1:{port}/api/v1" for port in (1, 2)]
     for address in addresses:
-        registry.get(Settings(base_url=address, spool_dir=None, exit_timeout=0.0)).append(line("a"))
-    registry.close_all()
+        deliveries.get(Settings(base_url=address, spool_dir=None, exit_timeout=0.0)).append(line("a"))
+    deliveries.close_all()
 
     told = [message.partition(" at exit")[0] for message in caplog.messages if "at exit" in message]
     assert told == [f"delivery to {address}: 1 event lost" for address in addresses]
@@ -81,7 +81,7 @@ def test_uwsgi_that_forks_without_hooks_is_refused(
     in_uwsgi(monkeypatch, options)
 
     with pytest.raises(ConfigurationError, match="add py-call-uwsgi-fork-hooks = true"):
-        Registry().get(Settings(spool_dir=tmp_path))
+        Deliveries().get(Settings(spool_dir=tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -101,11 +101,11 @@ def test_uwsgi_whose_workers_have_a_delivery_of_their_own_is_accepted(
     """It does not fork, runs the hooks, or has forked before the handler was created."""
     in_uwsgi(monkeypatch, options, worker, spooler)
 
-    Registry().get(Settings(spool_dir=tmp_path))
+    Deliveries().get(Settings(spool_dir=tmp_path))
 
 
 def test_application_in_a_file_named_uwsgi_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`gunicorn uwsgi:app` imports the application under the name of uWSGI's module."""
     monkeypatch.setitem(sys.modules, "uwsgi", ModuleType("uwsgi"))
 
-    Registry().get(Settings(spool_dir=tmp_path))
+    Deliveries().get(Settings(spool_dir=tmp_path))
