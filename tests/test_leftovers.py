@@ -12,8 +12,8 @@ import pytest
 
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery import leftovers
+from coagent_langchain.delivery.flush import Flushed, send_leftovers
 from coagent_langchain.delivery.folder import destination_folder
-from coagent_langchain.delivery.leftovers import Flushed, send_leftovers
 from coagent_langchain.delivery.segment import HEADER_BYTES, header
 from coagent_langchain.delivery.spooled_delivery import SpooledDelivery
 from coagent_langchain.delivery.sync import SYNC_S

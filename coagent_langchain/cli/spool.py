@@ -15,8 +15,8 @@ import orjson
 from coagent_langchain.cli.session import server_option
 from coagent_langchain.cli.text import argument, hint, notice
 from coagent_langchain.config import Settings, check_url, default_spool_dir, public_url
+from coagent_langchain.delivery.flush import discard_leftovers, send_leftovers
 from coagent_langchain.delivery.folder import address_of, destination_folder
-from coagent_langchain.delivery.leftovers import discard_leftovers, send_leftovers
 from coagent_langchain.delivery.notices import waiting_events
 from coagent_langchain.delivery.owner import segments_by_owner
 from coagent_langchain.delivery.rejected import discard_rejected, rejected_entries

@@ -1,4 +1,4 @@
-"""What dead processes left: as one source for the worker; sent or discarded at once for the command line."""
+"""What dead processes left in a folder, read and settled like a spool."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from coagent_langchain.config import Settings
 from coagent_langchain.delivery.owner import Owner, dead_owners, segments_by_owner
 from coagent_langchain.delivery.segment import Reader
-from coagent_langchain.delivery.sender import Sender
-from coagent_langchain.delivery.transport import Transport
-from coagent_langchain.delivery.verdict import Meaning
-from coagent_langchain.http import backoff
 
 LOOK_EVERY_S = 60.0  # seconds between two listings of a folder
 
 
 class Leftovers:
-    """What dead processes left in a folder, if there is one: owner after owner, and now and then it looks for more.
+    """Reads owner after owner of a folder, if there is one, and now and then looks for more.
 
     Its lines are read and settled like those of a spool; each file is removed when all of it is settled.
     """
@@ -76,66 +70,3 @@ class Leftovers:
         if self._reader:
             self._reader.close()
         self._reader = None
-
-
-@dataclass
-class Flushed:
-    """The result of sending.
-
-    Attributes:
-        sent: entries that the server acknowledged.
-        rejected: entries that it rejected; they are kept with the reason.
-        problem: why entries are left; empty if none are.
-        status: HTTP status of the problem, or None if there was no response.
-    """
-
-    sent: int = 0
-    rejected: int = 0
-    problem: str = ""
-    status: int | None = None
-
-
-def send_leftovers(settings: Settings, folder: Path, timeout: float) -> Flushed:
-    """Send every segment of dead processes in the folder to the settings' server, even if they are for another address.
-
-    For as long as the timeout, requests are retried while the server accepts nothing. With a wrong token or address, or
-    a server that asks to wait longer than that, there is no retry.
-    """
-    flushed = Flushed()
-    sender = Sender(Transport(settings.base_url, settings.auth_token, longest=max(timeout, 1.0)), folder)
-    leftovers = Leftovers(folder)
-    while not flushed.problem and (lines := leftovers.read()):
-        sender.load(lines)
-        _send(sender, leftovers, flushed, timeout)
-    leftovers.abandon()
-    return flushed
-
-
-def discard_leftovers(folder: Path) -> int:
-    """Delete every segment of dead processes; return how many entries were waiting in them."""
-    discarded = 0
-    leftovers = Leftovers(folder)
-    while lines := leftovers.read():
-        count = lines.count(b"\n")
-        leftovers.settle(len(lines), count)
-        discarded += count
-    return discarded
-
-
-def _send(sender: Sender, leftovers: Leftovers, flushed: Flushed, timeout: float) -> None:
-    """Send one batch completely, or until there is a problem."""
-    attempt, until = 0, time.monotonic() + timeout
-    while sender.busy and not flushed.problem:
-        step = sender.step()
-        leftovers.settle(step.length, step.stored + step.rejected)
-        flushed.sent += step.stored
-        flushed.rejected += step.rejected
-        if not step.verdict.again:
-            attempt, until = 0, time.monotonic() + timeout
-            continue
-        attempt += 1
-        left = until - time.monotonic()
-        if step.verdict.meaning is Meaning.PAUSE or left <= step.verdict.wait:
-            flushed.problem, flushed.status = step.verdict.reason, step.verdict.status
-        else:
-            time.sleep(min(max(backoff(attempt), step.verdict.wait), left))  # the last attempt is at the time limit
