@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,11 +15,6 @@ if TYPE_CHECKING:
     from coagent_langchain.outlet import Redact
 
 COMPONENTS = ("nodes", "all", "none")
-
-
-def new_session_id() -> str:
-    """Generate a unique session id."""
-    return f"session-{uuid.uuid4().hex[:16]}"
 
 
 def check_session_id(session_id: object) -> str:

@@ -77,6 +77,11 @@ event_ids = _EventIds()
 os.register_at_fork(after_in_child=event_ids.renew)
 
 
+def new_session_id() -> str:
+    """A unique session id."""
+    return f"session-{secrets.token_hex(8)}"
+
+
 def now_ms() -> int:
     """The wall clock in Unix milliseconds, as in `timestamp`."""
     return time.time_ns() // 1_000_000

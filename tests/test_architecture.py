@@ -50,6 +50,7 @@ def test_values_know_no_run_and_no_session() -> None:
         "coagent_langchain.errors",
         "coagent_langchain.exceptions",
         "coagent_langchain.loaded",
+        "coagent_langchain.redaction",
         "coagent_langchain.texts",
         "coagent_langchain.wire",
     }

@@ -29,7 +29,9 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Interrupt, interrupt
 from pydantic import TypeAdapter, ValidationError
 
-from coagent_langchain.texts import MAX_MESSAGE, MAX_STACK, error_message, fingerprint, redacted, stack_trace
+from coagent_langchain.exceptions import MAX_MESSAGE, MAX_STACK, error_message, stack_trace
+from coagent_langchain.redaction import redacted
+from coagent_langchain.texts import fingerprint
 from coagent_langchain.values.outcomes import classify, interrupts, severity, target_of
 
 

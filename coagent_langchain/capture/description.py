@@ -9,7 +9,7 @@ from typing import Any
 
 from coagent_langchain.capture.ambient import SESSION_KEYS
 from coagent_langchain.capture.run import Run
-from coagent_langchain.texts import is_secret
+from coagent_langchain.redaction import is_secret
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import JsonObject
 

@@ -19,9 +19,8 @@ from coagent_langchain.capture.reported import (
 from coagent_langchain.capture.root import Root
 from coagent_langchain.capture.routing import routing_entries
 from coagent_langchain.capture.run import NOT_AN_ERROR, NOTHING, Failure, Run
-from coagent_langchain.exceptions import reference
+from coagent_langchain.exceptions import error_info, error_message, reference
 from coagent_langchain.sessions.open_failures import with_attempts
-from coagent_langchain.texts import error_info, error_message
 from coagent_langchain.values.answers import Answer
 from coagent_langchain.values.outcomes import (
     Outcome,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from coagent_langchain.checks import new_session_id
 from coagent_langchain.forks import renewed_after_fork
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.sessions.open_sessions import OpenSessions
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.session import Session
-from coagent_langchain.wire import JsonObject
+from coagent_langchain.wire import JsonObject, new_session_id
 
 
 class HandlerSessions:

@@ -11,12 +11,11 @@ from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import NOTHING, Failure, Run
 from coagent_langchain.capture.run_tree import MUTED, Muted
-from coagent_langchain.exceptions import reference
+from coagent_langchain.exceptions import error_message, reference, stack_trace, without_secrets
 from coagent_langchain.outlet import is_redacting
 from coagent_langchain.sessions import scope
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.session import Session
-from coagent_langchain.texts import error_message, stack_trace, without_secrets
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import EventType, JsonObject, Severity
 

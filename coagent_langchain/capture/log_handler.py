@@ -8,7 +8,7 @@ import threading
 from coagent_langchain.capture.handler import CoagentCallbackHandler, check_handler
 from coagent_langchain.capture.log_events import event_type_of
 from coagent_langchain.errors import guard
-from coagent_langchain.texts import stack_trace
+from coagent_langchain.exceptions import stack_trace
 from coagent_langchain.wire import Severity
 
 _OWN_THREADS = "coagent-"  # what they log while sending must not become events, which would be sent in turn

@@ -11,7 +11,7 @@ from coagent_langchain.capture.human_questions import question_entries
 from coagent_langchain.capture.log_events import event_type_of
 from coagent_langchain.capture.run import Run
 from coagent_langchain.errors import guard
-from coagent_langchain.texts import error_message
+from coagent_langchain.exceptions import error_message
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import EventType, JsonObject
 

@@ -6,16 +6,15 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from coagent_langchain.checks import check_meta, check_prompt, check_session_id, new_session_id
+from coagent_langchain.checks import check_meta, check_prompt, check_session_id
 from coagent_langchain.errors import guard
-from coagent_langchain.exceptions import is_same, reference, session_status
+from coagent_langchain.exceptions import error_info, error_message, is_same, reference, session_status
 from coagent_langchain.outlet import Outlet
 from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.scope import Scope
 from coagent_langchain.sessions.state import SessionState
 from coagent_langchain.sessions.totals import Totals
-from coagent_langchain.texts import error_info, error_message
-from coagent_langchain.wire import VERSION, EventType, JsonObject, Severity, event_ids, now_ms
+from coagent_langchain.wire import VERSION, EventType, JsonObject, Severity, event_ids, new_session_id, now_ms
 
 if TYPE_CHECKING:
     from coagent_langchain.sessions.open_sessions import OpenSessions

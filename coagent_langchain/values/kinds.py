@@ -15,7 +15,7 @@ from types import GetSetDescriptorType, MappingProxyType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from coagent_langchain.texts import is_secret
+from coagent_langchain.redaction import is_secret
 from coagent_langchain.values import media
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from itertools import islice
 from types import NoneType
 from typing import Any
 
-from coagent_langchain.texts import without_secrets
+from coagent_langchain.exceptions import without_secrets
 from coagent_langchain.values.content import joined, plain_content
 from coagent_langchain.values.encoding import as_json
 from coagent_langchain.values.fields import fields_of, members_of, type_in
