@@ -101,24 +101,11 @@ class Endings(RunCloser):
             return
         prompt = self._release(root)
         state = prompt.session_state
-        if broken is not None:
-            state.response = None
-            if broken.stopped:
-                root.stopped = broken
         waits = state.pending.waits(root.thread, prompt)
-        # A stream that is left at the graph's question is complete: the graph cannot go further without an answer. From
-        # Python 3.13 on, the end of the event loop cancels a stream that was left.
-        left = broken is not None and broken.stopped and root.asked and not _was_cut(root)
-        if broken is None or (left and waits and not root.asked.isdisjoint(state.pending.questions)):
-            if left:
-                self._recoveries.root_succeeded(root)
-            state.status = "interrupted" if waits else "completed"
-            if root.framework is not None or root.has_asked:  # else what waits in its thread is a graph's
-                if not waits:
-                    state.pending.stopped.pop(root.thread, None)
-                log_unanswered(self._recorder, root, root.asked if waits else ())
-        elif not left or root.asked.issubset(root.answered):  # else another run began before an event loop closed this
-            self._broke_off(root, prompt, broken)
+        if broken is None:
+            self._completed(root, state, waits)
+        else:
+            self._broke_off(root, prompt, waits, broken)
         if root.kind == "chain":  # its end has no event, but the session lasts until then
             state.latest = max(state.latest, now_ms())
             if outputs is not None:
@@ -128,9 +115,28 @@ class Endings(RunCloser):
         if self._tree.crowded:
             self.sweep()
 
-    def _broke_off(self, root: Root, prompt: Prompt, outcome: Outcome) -> None:
+    def _completed(self, root: Root, state: SessionState, waits: bool) -> None:
+        """Note that a root went as far as it can: to its end, or to a question that its graph `waits` for."""
+        state.status = "interrupted" if waits else "completed"
+        if root.framework is not None or root.has_asked:  # else what waits in its thread is a graph's
+            if not waits:
+                state.pending.stopped.pop(root.thread, None)
+            log_unanswered(self._recorder, root, root.asked if waits else ())
+
+    def _broke_off(self, root: Root, prompt: Prompt, waits: bool, outcome: Outcome) -> None:
         """Note that a root failed or was stopped, and what a run that repeats or continues it needs to know."""
         state = prompt.session_state
+        state.response = None
+        if outcome.stopped:
+            root.stopped = outcome
+            if root.asked and not _was_cut(root):  # from Python 3.13 on, an event loop's end cancels a stream left here
+                if waits and not root.asked.isdisjoint(state.pending.questions):
+                    # It is complete: the graph cannot go further without an answer.
+                    self._recoveries.root_succeeded(root)
+                    self._completed(root, state, waits)
+                    return
+                if not root.asked.issubset(root.answered):
+                    return  # another run has begun since
         state.status = "cancelled" if outcome.stopped else "failed"
         for key, question in root.answered.items():
             state.pending.ask(key, question._replace(is_answered=True))
