@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from coagent_langchain.capture.tracing import tracing
     from coagent_langchain.client import CoagentClient
     from coagent_langchain.errors import CoagentClientError, CoagentError, ConfigurationError
-    from coagent_langchain.eventlog import LogResult
     from coagent_langchain.events import LogEntry
+    from coagent_langchain.log_methods import LogResult
     from coagent_langchain.logged import LoggedEvent
     from coagent_langchain.sessions.prompt import Prompt
     from coagent_langchain.sessions.session import Session
@@ -51,7 +51,7 @@ _HOMES = {
     "ConfigurationError": "errors",
     "EventType": "wire",
     "LogEntry": "events",
-    "LogResult": "eventlog",
+    "LogResult": "log_methods",
     "LoggedEvent": "logged",
     "LoggedSession": "analysis",
     "Prompt": "sessions.prompt",

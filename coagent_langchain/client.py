@@ -13,9 +13,9 @@ from coagent_langchain.config import Settings
 from coagent_langchain.connection import Connection
 from coagent_langchain.delivery import Delivery, delivery_for
 from coagent_langchain.errors import CoagentClientError, ConfigurationError, warn
-from coagent_langchain.eventlog import Entry, EventLog, LogResult
 from coagent_langchain.events import LogEntry
 from coagent_langchain.http import errors_in
+from coagent_langchain.log_methods import Entry, LogMethods, LogResult
 from coagent_langchain.logged import LoggedEvent, RunSummary
 from coagent_langchain.outlet import Outlet, without_content
 from coagent_langchain.sessions.open_sessions import sessions_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SETTLE_TIMEOUT = 2.0  # seconds
 
 
-class CoagentClient(EventLog):
+class CoagentClient(LogMethods):
     """Writes events to a CoAgent server and reads them back; each call makes its requests in the calling thread.
 
     Writing never raises because of the server: if it is unavailable or refuses, the result has `success=False` and says

@@ -21,8 +21,8 @@ from langchain_ollama import ChatOllama
 from coagent_langchain import CoagentCallbackHandler, CoagentClient
 from coagent_langchain.cli import parser
 from coagent_langchain.config import VARIABLES
-from coagent_langchain.eventlog import EventLog
 from coagent_langchain.events import LogEntry
+from coagent_langchain.log_methods import LogMethods
 from coagent_langchain.outlet import _KEPT_INSIDE
 from coagent_langchain.server import launch
 from coagent_langchain.testing import OllamaStandIn
@@ -177,7 +177,7 @@ def test_methods_that_log_are_documented_with_their_arguments_in_order() -> None
     told = {method: [re.findall("`(.+?)`", part) for part in arguments]
             for methods, *arguments in rows for method in re.findall("`(.+?)`", methods)}  # fmt: skip
 
-    assert told == {name: arguments_of(method) for name, method in vars(EventLog).items() if name.startswith("log_")}
+    assert told == {name: arguments_of(method) for name, method in vars(LogMethods).items() if name.startswith("log_")}
 
 
 def arguments_of(method: Callable[..., object]) -> list[list[str]]:

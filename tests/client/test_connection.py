@@ -14,7 +14,7 @@ import pytest
 
 from coagent_langchain import CoagentClient, CoagentClientError, ConfigurationError, connection
 from coagent_langchain.client import SETTLE_TIMEOUT
-from coagent_langchain.eventlog import LogResult
+from coagent_langchain.log_methods import LogResult
 from coagent_langchain.server.running import Running
 from tests.client.samples import patient
 from tests.faulty_server import Answer, FaultyServer, Request, answering, first

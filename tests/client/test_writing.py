@@ -11,8 +11,8 @@ from coa_dev_coagent.logapi import LogEntry as PublishedEntry
 from coa_dev_coagent.logapi import TestStatus as PublishedStatus
 
 from coagent_langchain import CoagentCallbackHandler, CoagentClient
-from coagent_langchain.eventlog import LogResult
 from coagent_langchain.events import LogEntry
+from coagent_langchain.log_methods import LogResult
 from coagent_langchain.server.running import Running
 from tests.client.samples import published
 from tests.fakes import chat

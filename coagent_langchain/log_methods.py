@@ -39,7 +39,7 @@ class ForeignEntry(Protocol):
 Entry = LogEntry | ForeignEntry | JsonObject
 
 
-class EventLog(ABC):
+class LogMethods(ABC):
     """CoAgent's logging methods, with names and positional arguments as documented.
 
     Their common parameters:
