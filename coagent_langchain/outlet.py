@@ -74,9 +74,10 @@ class Outlet:
         self.delivery.append(encode(entry) if self._plain else self._clean_line(entry, user_keys), 1)
 
     def emit_together(self, entries: Sequence[JsonObject]) -> None:
-        """Hand entries to delivery, in this order, in one write."""
-        line = encode if self._plain else self._clean_line
-        self.delivery.append(b"".join(map(line, entries)), len(entries))
+        """Hand entries to delivery, in this order, in one write; there may be none."""
+        if entries:
+            line = encode if self._plain else self._clean_line
+            self.delivery.append(b"".join(map(line, entries)), len(entries))
 
     def _clean_line(self, entry: JsonObject, user_keys: Collection[str] = ()) -> bytes:
         return encode(self._cleaned(entry, user_keys))

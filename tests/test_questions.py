@@ -434,3 +434,18 @@ def test_graph_that_gets_new_input_at_a_breakpoint_no_longer_waits(
     assert {e["prompt_number"] for e in log.entries} == {1}
     assert [e["meta"]["status"] for e in of_type(log, "human_oversight")] == ["interrupted", "unanswered"]
     assert log.entries[-1]["meta"]["status"] == "completed"
+
+
+def test_question_that_is_asked_again_appends_nothing() -> None:
+    """A question is noted in its node and in the graph, but only one of the two has entries for the delivery."""
+    counts: list[int] = []
+
+    class Counting(MemoryDelivery):
+        def append(self, lines: bytes, count: int = 1) -> None:
+            counts.append(count)
+            super().append(lines, count)
+
+    handler = CoagentCallbackHandler(delivery=Counting())
+    asking_graph("hotel").invoke({"messages": [("user", "go")]}, in_thread(handler, "t"))
+
+    assert counts == [1] * 5

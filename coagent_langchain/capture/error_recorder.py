@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from weakref import ref
 
 from coagent_langchain.capture.attempts import note_failed_node
-from coagent_langchain.capture.human_questions import question_entries
+from coagent_langchain.capture.human_questions import note_questions
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.recoveries import Recoveries, Remedy
 from coagent_langchain.capture.reported import (
@@ -57,8 +57,7 @@ class ErrorRecorder:
         if error_id is None:  # it arose here
             entries = self._report(run, error, outcome, answer)
             error_id = entries[0]["event_id"] if outcome.failed else NOT_AN_ERROR
-        if entries:
-            self._recorder.emit_together(entries)
+        self._recorder.emit_together(entries)
         if not (entries and outcome.failed and run.kind == "llm"):  # else the error closes the call
             self._log_end(run, error, error_id, outcome, answer)
         if run.is_component and outcome.broke_off:  # a node's own timeout cancels it, and LangGraph runs it again
@@ -67,7 +66,7 @@ class ErrorRecorder:
         not_recovered = () if outcome.is_control_flow else below
         asked = interrupts(error) if outcome is Outcome.INTERRUPTED else []
         if asked and run.is_step and run.parent is not None and not run.parent.is_in_step:
-            self._recorder.emit_together(question_entries(self._recorder, run, asked, is_next=True))
+            self._recorder.emit_together(note_questions(self._recorder, run, asked, is_next=True))
         failure = passed or Failure(reference(error), error_id, run, [key for key, _ in asked])
         own = [] if outcome.stopped or beside is not None else [failure]
         self.pass_on(run, [*not_recovered, *own])
@@ -124,7 +123,7 @@ class ErrorRecorder:
 
     def _report(self, run: Run, error: BaseException, outcome: Outcome, answer: Answer) -> list[JsonObject]:
         if outcome is Outcome.INTERRUPTED:
-            return question_entries(self._recorder, run, interrupts(error))
+            return note_questions(self._recorder, run, interrupts(error))
         if outcome is Outcome.HANDED_OVER:
             return routing_entries(self._recorder, run, next(iter(error.args), None))
         return [self._error(run, error, answer)] if outcome.failed else []

@@ -15,7 +15,7 @@ from coagent_langchain.texts import fingerprint
 from coagent_langchain.wire import EventType, JsonObject
 
 
-def question_entries(
+def note_questions(
     recorder: Recorder,
     run: Run,
     questions: Sequence[tuple[str, Any]],
@@ -23,12 +23,12 @@ def question_entries(
     is_breakpoint: bool = False,
     is_next: bool = False,
 ) -> list[JsonObject]:
-    """Note that the graph of `run` waits for a human, and make an entry for each question not asked before.
+    """Note what the graph of `run` asks a human, and make an entry for each question not asked before.
 
     A question is the id and the plain value of an interrupt. All questions of a node have one id: the next to be
     answered (`is_next`) takes the place of one that the node's code has caught.
     """
-    prompt = _waits(recorder, run, [interrupt_id for interrupt_id, _ in questions])
+    prompt = _note_waiting(recorder, run, [interrupt_id for interrupt_id, _ in questions])
     root, pending = run.root, prompt.session_state.pending
     entries = []
     for interrupt_id, value in questions:
@@ -49,7 +49,7 @@ def question_entries(
     return entries
 
 
-def _waits(recorder: Recorder, run: Run, interrupt_ids: list[str]) -> Prompt:
+def _note_waiting(recorder: Recorder, run: Run, interrupt_ids: list[str]) -> Prompt:
     """Note that the graph of `run` waits for a human; return the prompt that the answers continue."""
     root = run.root
     prompt = root.prompt or recorder.prompt_of(run)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from coagent_langchain.capture.handler_parts import HandlerParts
-from coagent_langchain.capture.human_questions import question_entries
+from coagent_langchain.capture.human_questions import note_questions
 from coagent_langchain.capture.log_events import event_type_of
 from coagent_langchain.capture.run import Run
 from coagent_langchain.errors import guard
@@ -66,8 +66,7 @@ class OtherHooks(HandlerParts):
         is_breakpoint = not questions
         if is_breakpoint:
             questions = [(str(event.checkpoint_id), str(event.status))]
-        for entry in question_entries(self._recorder, run, questions, is_breakpoint=is_breakpoint):
-            self._recorder.emit(entry)
+        self._recorder.emit_together(note_questions(self._recorder, run, questions, is_breakpoint=is_breakpoint))
 
     @guard
     def on_resume(self, event: Any) -> None:
