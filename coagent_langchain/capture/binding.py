@@ -147,7 +147,9 @@ class Binding:
         bare = root.kind == "llm"
         if known is not None and known.session_state.join(self._outlet, bare=bare):
             return known
-        return session.join_prompt(root.prompt_number, self._outlet, bare=bare)
+        while (prompt := session.state.join_prompt(session, root.prompt_number, self._outlet, bare=bare)) is None:
+            session.open()  # it has just ended
+        return prompt
 
     def _session_for(self, root: Root, session_id: str | None) -> tuple[Session, Prompt | None]:
         """The session that a root belongs to, and the prompt block around it."""

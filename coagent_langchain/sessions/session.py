@@ -148,12 +148,6 @@ class Session(Scope):
             entry["meta"] |= state.totals.as_meta()
         self.outlet.emit(entry)
 
-    def join_prompt(self, number: int | None, outlet: Outlet, *, bare: bool) -> Prompt:
-        """Let a root run join and return its prompt: with the next number, or the one in the run's metadata."""
-        while (prompt := self.state.join_prompt(self, number, outlet, bare=bare)) is None:
-            self.open()  # it has just ended
-        return prompt
-
     def entry(self, event_type: str, prompt_number: int, turn_number: int, timestamp: int | None = None) -> JsonObject:
         """Make an entry with the fields that all entries have."""
         state = self.state
