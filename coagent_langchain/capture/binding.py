@@ -83,7 +83,7 @@ class Binding:
             if scope.current() is prompt or (root.turn and root.kind != "tool"):  # in a block, or in an own loop
                 _repeat(root, prompt, text)
             self._log_input(root, prompt, text)
-        if prompt.logged:
+        if prompt.input_logged:
             root.pending_input = root.user_text = None  # an open run keeps no reference to the application's data
         return prompt
 
@@ -186,7 +186,7 @@ class Binding:
     def log_input(self, root: Root, text: str | None) -> None:
         """Log `user_input` of a bound root, once; without a text, with the inputs as JSON."""
         prompt = root.prompt
-        if prompt is None or prompt.logged:
+        if prompt is None or prompt.input_logged:
             return
         if text is None:
             inputs = root.pending_input

@@ -160,7 +160,7 @@ class Endings(RunCloser):
     def _release(self, root: Root) -> Prompt:
         """Drop the data of a root that has ended, after logging its user input if that was not logged yet."""
         prompt = self._recorder.prompt_of(root)
-        if not prompt.logged:
+        if not prompt.input_logged:
             self._binding.log_input(root, user_text(root.pending_input))
         root.pending_input = root.tool_calls = None  # ended runs are remembered for a while
         root.known_messages.clear()
@@ -226,7 +226,7 @@ class Endings(RunCloser):
         if run.began_in:
             run.root.cut = ref(run)
         if outcome == "unknown":
-            run.late = True  # its duration is unknown, too
+            run.untimed = True
             outcome = run.root.stopped or outcome
         self._recorder.ended_without_result(run, outcome, self._recorder.streamed(run))
         if isinstance(run, Root):

@@ -18,7 +18,7 @@ _INTERRUPT_ID = re.compile("[0-9a-f]{32}")  # LangGraph's hash of the checkpoint
 
 def resume_prompt(outlet: Outlet, root: Root, prompt: Prompt, answer: Any) -> None:
     """Continue the interrupted prompt in a new root, with a human's answer; None answers breakpoints only."""
-    prompt.logged = True
+    prompt.input_logged = True
     root.turn = prompt.turn
     known = log_answers(outlet, root, prompt, answer)
     if _names_questions(answer):

@@ -73,14 +73,14 @@ class Recorder:
 
     def timing(self, run: Run) -> JsonObject:
         """How long the run took, by the monotonic clock; empty if its start or end is not known."""
-        if run.late:
+        if run.untimed:
             return {}
         return {"execution_time_ms": round((self.tree.clock() - run.started_ns) / 1e6)}
 
     def ended_without_result(self, run: Run, outcome: str, partial: Answer) -> None:
         """Log the end of a run that returned nothing, with its outcome, and the part of a model's answer that came."""
         if run.kind == "llm":
-            self.call_ended(run, partial, outcome)
+            self.model_ended(run, partial, outcome)
         elif run.kind != "chain":
             self.tool_ended(run, None, success=None, meta={"outcome": outcome})
         elif run.is_component:
@@ -88,10 +88,10 @@ class Recorder:
 
     # -- model calls
 
-    def call_started(self, run: Run, conversation: Conversation, parameters: JsonObject) -> None:
+    def model_started(self, run: Run, conversation: Conversation, parameters: JsonObject) -> None:
         """Log `llm_call`; the call takes the next turn of its prompt."""
         prompt = run.prompt or self.prompt_of(run)
-        if not prompt.logged:
+        if not prompt.input_logged:
             self._binding.log_input(run.root, conversation.prompt)
         run.own_turn = turn = prompt.session_state.next_turn(prompt)
         run.began_in = get_ident()
@@ -116,7 +116,7 @@ class Recorder:
         entry["llm_call"] = call
         self.emit(entry)
 
-    def call_ended(self, run: Run, answer: Answer, outcome: str | None = None) -> None:
+    def model_ended(self, run: Run, answer: Answer, outcome: str | None = None) -> None:
         """Log `llm_response`."""
         prompt = run.prompt or self.prompt_of(run)
         entry = self.entry(run, _LLM_RESPONSE, self._response_meta(run, answer, outcome))

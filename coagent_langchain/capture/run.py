@@ -87,7 +87,7 @@ class Run:
     turn = first_turn = 0
     own_turn: int | None = None
     began_in = 0
-    late = False  # its start was not reported, or its end is unknown
+    untimed = False  # how long it took is unknown: its start or its end was not reported
     is_step = False
     is_branch = False
     is_hidden = False

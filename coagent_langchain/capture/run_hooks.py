@@ -45,7 +45,7 @@ class RunHooks(HandlerParts):
                 conversation = conversation_of(given)
                 if (history := conversation.history) and "tool_call_id" in history[-1]:
                     log_answers_to_model(self._recorder, self._errors, self._recoveries, run, given)
-                self._recorder.call_started(
+                self._recorder.model_started(
                     run,
                     conversation,
                     model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options")),
@@ -64,7 +64,7 @@ class RunHooks(HandlerParts):
                 prompt = "\n".join(each if isinstance(each, str) else str(snapshot(each)) for each in texts)
                 size = kwargs.get("batch_size")
                 run.batch_size = size if type(size) is int else 1
-                self._recorder.call_started(
+                self._recorder.model_started(
                     run,
                     Conversation(prompt),
                     model_parameters(serialized, kwargs.get("invocation_params"), metadata, kwargs.get("options")),
@@ -121,7 +121,7 @@ class RunHooks(HandlerParts):
             run = self._tree.end(run_id) or self._late("llm", run_id, parent_run_id, kwargs)
             if run is not None:
                 self._streams.pop(run.key, None)
-                self._recorder.call_ended(run, answer_of(response, run.batch_size))
+                self._recorder.model_ended(run, answer_of(response, run.batch_size))
                 self._endings.returned(run)
 
     def on_llm_error(self, error: Any = None, *, run_id: Any = None, parent_run_id: UUID | None = None,
@@ -151,7 +151,7 @@ class RunHooks(HandlerParts):
                 return
             if decides:
                 parameters = model_parameters(serialized, None, metadata, None)
-                self._recorder.call_started(run, decisions.conversation_of(inputs), parameters)
+                self._recorder.model_started(run, decisions.conversation_of(inputs), parameters)
             elif run.is_component:
                 known = run.root.known_messages
                 if run.root.framework is None and not known.in_input:  # around a graph, which is given this
@@ -166,7 +166,7 @@ class RunHooks(HandlerParts):
             if run is None:
                 return
             if run.kind == "llm":
-                self._recorder.call_ended(run, decisions.answer_of(outputs))
+                self._recorder.model_ended(run, decisions.answer_of(outputs))
             elif run.parent is not None and run.root.pending_input is UNKNOWN:
                 self._binding.take_step_inputs(run.root, kwargs.get("inputs"))
             if run.is_component or (run.is_step and not run.is_hidden):  # a node, even if `components` leaves it out
@@ -255,9 +255,9 @@ class RunHooks(HandlerParts):
         run = self._run_starter.start(kind, run_id, parent_run_id, None, kwargs)
         if run is None:
             return None
-        run.late = True
+        run.untimed = True
         if kind == "llm":
-            self._recorder.call_started(run, Conversation(), {"late": True})
+            self._recorder.model_started(run, Conversation(), {"late": True})
         elif run.is_component:
             self._recorder.component_started(run)
         elif kind != "chain":

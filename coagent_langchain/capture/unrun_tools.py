@@ -103,7 +103,7 @@ def _called(recorder: Recorder, beside: Run, parent: Run | None, answer: Any, me
     name = call.get("name") or fields.get("name")
     run = recorder.tree.start(uuid4(), "tool", name if isinstance(name, str) else "tool", parent)
     if run is not None:
-        run.prompt, run.framework, run.context, run.late = beside.prompt, beside.framework, beside.context, True
+        run.prompt, run.framework, run.context, run.untimed = beside.prompt, beside.framework, beside.context, True
         run.tool_call_id = call_id
         recorder.tool_started(run, call.get("args"))
     return run

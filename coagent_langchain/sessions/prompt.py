@@ -37,7 +37,7 @@ class Prompt(Scope):
         self.turn = 0
         self.session_state: SessionState = session.state
         self.text = text
-        self.logged = False
+        self.input_logged = False
         self._meta = meta
 
     @property
@@ -54,9 +54,9 @@ class Prompt(Scope):
                   outlet: Outlet | None = None) -> None:  # fmt: skip
         """Log `user_input`, once; to `outlet` if a run of another handler provides the text."""
         with _lock:
-            if self.logged:
+            if self.input_logged:
                 return
-            self.logged = True
+            self.input_logged = True
         entry = self.session.entry(EventType.USER_INPUT, self.number, 0, timestamp)
         entry["prompt"] = text
         repeated = text if len(text) <= MAX_REPEATED else f"{text[:MAX_REPEATED]}… [cut: all of it is in prompt]"
@@ -68,7 +68,7 @@ class Prompt(Scope):
 
     @guard
     def _begin(self) -> None:
-        self.turn, self.logged = 0, False  # the same object may be entered again
+        self.turn, self.input_logged = 0, False  # the same object may be entered again
         self.session.open()
         while not self.session.state.number_prompt(self):
             self.session.open()  # it has just ended

@@ -210,7 +210,7 @@ class SessionState:
             found = self._prompts.get(number)
             if found is None:
                 found = Prompt(session)
-                found.number, found.turn, found.logged = number, turn, True
+                found.number, found.turn, found.input_logged = number, turn, True
                 self._know(found)
         return found
 
