@@ -114,6 +114,14 @@ def test_only_what_users_start_with_knows_capture() -> None:
     assert outside == {"__init__.py", "testing/memory.py"}
 
 
+def test_map_of_the_code_names_every_module() -> None:
+    """docs/contributing.md says what each module on the path of an event is for."""
+    told = (PACKAGE.parent / "docs" / "contributing.md").read_text(encoding="utf-8")
+    paths = [path for part in ("", "capture", "delivery", "sessions") for path in (PACKAGE / part).glob("[a-z]*.py")]
+
+    assert [path.name for path in paths if f"{path.name}`" not in told] == []
+
+
 def test_tests_are_found_without_the_heavy_engine() -> None:
     """A fresh clone's `make test` has no chdb: tests that need it are skipped, but must be importable."""
     code = "import sys; sys.modules['chdb'] = None; from tests.server import test_clickhouse, test_clickhouse_outage"
