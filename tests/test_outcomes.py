@@ -32,7 +32,8 @@ from pydantic import TypeAdapter, ValidationError
 from coagent_langchain.exceptions import MAX_MESSAGE, MAX_STACK, error_message, stack_trace
 from coagent_langchain.redaction import redacted
 from coagent_langchain.texts import fingerprint
-from coagent_langchain.values.outcomes import classify, interrupts, severity, target_of
+from coagent_langchain.values.commands import target_of
+from coagent_langchain.values.outcomes import classify, interrupts, severity
 
 
 class Mute(Exception):

@@ -17,8 +17,8 @@ from coagent_langchain.sessions.prompt import Prompt
 from coagent_langchain.sessions.session import Session
 from coagent_langchain.texts import fingerprint
 from coagent_langchain.values.chains import is_placeholder, user_text
+from coagent_langchain.values.commands import is_command
 from coagent_langchain.values.encoding import as_json
-from coagent_langchain.values.outcomes import is_command
 
 _SILENT_TYPES = ("prompt", "parser")  # LangChain's types of templates and output parsers
 _SHORTENING = frozenset({"trim_messages", "filter_messages", "merge_message_runs"})  # LangChain's, by their names

@@ -9,9 +9,9 @@ from typing import Any, TypeGuard
 from coagent_langchain.sessions.pending import Pending
 from coagent_langchain.texts import bounded, fingerprint
 from coagent_langchain.values.answers import Answer
-from coagent_langchain.values.content import role_of
 from coagent_langchain.values.fields import fields_of
 from coagent_langchain.values.messages import message_dict
+from coagent_langchain.values.roles import role_of
 from coagent_langchain.values.updates import messages_in
 
 MAX_KNOWN = 1_000  # texts of one run that are recognized when they are returned again

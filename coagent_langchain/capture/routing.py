@@ -6,7 +6,7 @@ from typing import Any
 
 from coagent_langchain.capture.recorder import Recorder
 from coagent_langchain.capture.run import Run
-from coagent_langchain.values.outcomes import is_command, target_of
+from coagent_langchain.values.commands import is_command, target_of
 from coagent_langchain.wire import EventType, JsonObject
 
 

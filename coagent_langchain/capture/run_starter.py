@@ -14,7 +14,7 @@ from coagent_langchain.capture.root import UNKNOWN, Root
 from coagent_langchain.capture.run import Run, key_of
 from coagent_langchain.capture.run_tree import MUTED, Muted, RunTree
 from coagent_langchain.outlet import Outlet, is_redacting
-from coagent_langchain.values.outcomes import is_command
+from coagent_langchain.values.commands import is_command
 
 
 class RunStarter:

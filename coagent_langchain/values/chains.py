@@ -6,11 +6,12 @@ from typing import Any
 
 from coagent_langchain.texts import bounded
 from coagent_langchain.values import media
-from coagent_langchain.values.content import is_message_object, joined, role_of, text_of, tool_calls_of
+from coagent_langchain.values.commands import is_command
+from coagent_langchain.values.content import joined, text_of, tool_calls_of
 from coagent_langchain.values.encoding import MAX_SHOWN, as_json
 from coagent_langchain.values.fields import fields_of, members_of, type_in
 from coagent_langchain.values.messages import message_dict
-from coagent_langchain.values.outcomes import is_command
+from coagent_langchain.values.roles import is_message_object, role_of
 
 _TEXT_KEYS = ("input", "question", "query", "prompt", "user_input", "user_query", "user_request", "user_question",
               "user_message", "message", "text")  # fmt: skip

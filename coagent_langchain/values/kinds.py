@@ -82,7 +82,7 @@ def reader_of_dict(kind: type) -> Callable[[Any], Any]:
     return (lambda value: None) if descriptor is None else descriptor.__get__
 
 
-def fields(value: Any) -> dict[Any, Any]:
+def shown_fields(value: Any) -> dict[Any, Any]:
     """An object's public fields, with their raw values; empty if a snapshot does not read its fields."""
     made = plan(type(value))
     return made.read(value) if isinstance(made, _Fields) else {}

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from coagent_langchain.texts import MAX_FIELD, bounded
-from coagent_langchain.values.content import calls_in, joined, plain_content, role_of, text_of
+from coagent_langchain.values.content import calls_in, joined, plain_content, text_of
 from coagent_langchain.values.fields import as_dict, fields_of
+from coagent_langchain.values.roles import role_of
 from coagent_langchain.values.snapshot import snapshot
 
 if TYPE_CHECKING:

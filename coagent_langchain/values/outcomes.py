@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 from enum import StrEnum
 from typing import Any
 
@@ -78,18 +77,6 @@ def interrupts(error: BaseException) -> list[tuple[str, Any]]:
                 own = getattr(item, "id", None) or getattr(item, "interrupt_id", None)
                 found.append((str(own or ""), snapshot(item.value)))
     return found
-
-
-def target_of(command: Any) -> dict[str, Any]:
-    """Where a `Command` goes: `{graph?, goto: [names]}`, each name once; a `Send` counts as its node."""
-    goto = getattr(command, "goto", ())
-    targets = [str(getattr(target, "node", target)) for target in (goto if isinstance(goto, (list, tuple)) else [goto])]
-    graph = getattr(command, "graph", None)
-    return {**({"graph": str(graph)} if graph else {}), "goto": list(dict.fromkeys(targets))}
-
-
-is_command = functools.partial(is_of, "langgraph.types", "Command")
-"""Whether a value is a LangGraph `Command`, judged by its type alone."""
 
 
 def severity(error: BaseException) -> Severity:

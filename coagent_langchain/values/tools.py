@@ -11,10 +11,10 @@ from types import NoneType
 from typing import Any
 
 from coagent_langchain.exceptions import without_secrets
+from coagent_langchain.values.commands import is_command
 from coagent_langchain.values.content import joined, plain_content
 from coagent_langchain.values.encoding import as_json
 from coagent_langchain.values.fields import fields_of, members_of, type_in
-from coagent_langchain.values.outcomes import is_command
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.values.updates import updates_of
 from coagent_langchain.wire import JsonObject

@@ -8,9 +8,10 @@ from typing import Any
 
 from coagent_langchain.loaded import is_of
 from coagent_langchain.values import kinds
-from coagent_langchain.values.content import is_message_object, role_of, tool_calls_of
+from coagent_langchain.values.commands import is_command
+from coagent_langchain.values.content import tool_calls_of
 from coagent_langchain.values.fields import fields_of
-from coagent_langchain.values.outcomes import is_command
+from coagent_langchain.values.roles import is_message_object, role_of
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import JsonObject
 
@@ -37,7 +38,7 @@ def updates_of(outputs: Any) -> list[Any]:
 
 def _as_dict(update: Any) -> Any:
     if type(update) is not dict and isinstance(fields_of(update).get("messages"), list):
-        return kinds.fields(update)
+        return kinds.shown_fields(update)
     return update
 
 
