@@ -120,7 +120,7 @@ class LoggedSession:
         return frame.assign(time=pandas.to_datetime(frame["time"], unit="ms", utc=True, errors="coerce"), **numbers)
 
     def _repr_html_(self) -> str:
-        return draw(self)
+        return draw(self.session_id, self.prompt, self.facts, self.timeline.roots)
 
     @cached_property
     def _rollup(self) -> Rollup:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
-from typing import TYPE_CHECKING
 
 from coagent_langchain.server.presentation.bars import Bar, in_rows
 from coagent_langchain.server.presentation.formats import duration, preview, tokens
 from coagent_langchain.server.presentation.rows import with_status
 from coagent_langchain.texts import counted
-
-if TYPE_CHECKING:
-    from coagent_langchain.analysis import LoggedSession
 
 WIDTH, LABELS, ROW = 960, 300, 24  # pixels
 MAX_ROWS = 200
@@ -23,13 +19,13 @@ COLOURS = {"model": "#4361ee", "tool": "#2a9d8f", "retriever": "#8a5cd6", "compo
            "prompt": "#868e96", "error": "#d62839", "human": "#e09f3e"}  # fmt: skip
 
 
-def draw(session: LoggedSession) -> str:
-    """The session's waterfall, one row for each prompt, turn, model call and tool call."""
-    bars = [row for row in _flat(session.timeline.roots) if row[1].kind != "end"]
+def draw(session_id: str, prompt: str, facts: list[str], roots: list[Bar]) -> str:
+    """The waterfall of a session's timeline, one row for each prompt, turn, model call and tool call."""
+    bars = [row for row in _flat(roots) if row[1].kind != "end"]
     left_out = f"<div>… and {counted(len(bars) - MAX_ROWS, 'more row')}</div>" if len(bars) > MAX_ROWS else ""
     return (
-        f'<div style="font: 13px system-ui, sans-serif"><b>{escape(preview(session.prompt, 120))}</b><br>'
-        f"{escape(session.session_id)} · {escape(' · '.join(session.facts))}</div>{_svg(bars[:MAX_ROWS])}{left_out}"
+        f'<div style="font: 13px system-ui, sans-serif"><b>{escape(preview(prompt, 120))}</b><br>'
+        f"{escape(session_id)} · {escape(' · '.join(facts))}</div>{_svg(bars[:MAX_ROWS])}{left_out}"
     )
 
 
