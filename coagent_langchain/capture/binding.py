@@ -50,10 +50,7 @@ class Binding:
                 root.thread = thread
                 if graph_handler.waiting:
                     graph_handler.join_waiting()  # in time: LangGraph looks for its handlers right after this hook
-        silent = run_type in _SILENT_TYPES
-        if root.kind == "chain" and not silent:
-            silent = root.name in _SHORTENING or (root.thread is not None and root.name.endswith(_UPDATE))
-        if silent:
+        if _is_silent(root, run_type):
             root.silent, root.known_session_id = True, known
             return
         if root.framework is not None and (namespace := root.framework.get("checkpoint_ns")) is not None:
@@ -199,6 +196,14 @@ class Binding:
             meta["context"] = root.context
         prompt.log_input(text, timestamp=root.timestamp, meta=meta, outlet=self._outlet)
         root.pending_input = root.user_text = None
+
+
+def _is_silent(root: Root, run_type: Any) -> bool:
+    """Whether a root asks for nothing itself, by its type, or its name if it has no type of its own."""
+    if run_type in _SILENT_TYPES:
+        return True
+    is_update = root.thread is not None and root.name.endswith(_UPDATE)
+    return root.kind == "chain" and (is_update or root.name in _SHORTENING)
 
 
 def _note_task(root: Root, namespace: str) -> None:

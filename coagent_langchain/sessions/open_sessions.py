@@ -55,7 +55,8 @@ class OpenSessions:
         if is_new:
             self._take_in(session)
         else:
-            session.state.skip_to(last_number)
+            if last_number:
+                session.state.skip_to(last_number)
             if session.state.inherited:
                 _watch(self)  # the thread that watched it is the parent's
         return session
