@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from coagent_langchain.capture.ambient import SESSION_KEYS
-from coagent_langchain.capture.run import Run
+from coagent_langchain.capture.run import Kind, Run
 from coagent_langchain.redaction import is_secret
 from coagent_langchain.values.snapshot import snapshot
 from coagent_langchain.wire import JsonObject
@@ -30,7 +30,7 @@ _COLLECTIONS = (list, tuple, set, frozenset)
 _CONTROL_TAG = re.compile(r"condition:\d+|branch:(?:\d+|default)|retriever_\d+|nostream")
 
 
-def name_of(kind: str, serialized: Any, kwargs: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str:
+def name_of(kind: Kind, serialized: Any, kwargs: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str:
     """A run's name: the one given by its caller, or else that of its class, its model or its kind."""
     name = kwargs.get("name")
     if name and type(name) is str:

@@ -9,7 +9,7 @@ from uuid import UUID
 from weakref import ref
 
 from coagent_langchain.capture.node_messages import KnownMessages
-from coagent_langchain.capture.run import NOTHING, Key, Run
+from coagent_langchain.capture.run import NOTHING, Key, Kind, Run
 from coagent_langchain.sessions.open_failures import Attempts, OpenFailures, with_attempts
 from coagent_langchain.sessions.pending import Question
 from coagent_langchain.sessions.prompt import Prompt
@@ -76,7 +76,7 @@ class Root(Run):
     cut: ref[Run] | None = None
     will_end = False
 
-    def __init__(self, run_id: UUID, kind: str, name: str, started_ns: int, timestamp: int) -> None:
+    def __init__(self, run_id: UUID, kind: Kind, name: str, started_ns: int, timestamp: int) -> None:
         self.run_id = run_id
         self.kind = kind
         self.name = name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import UUID
 
 from coagent_langchain.forks import fork_safe_lock
@@ -19,6 +19,7 @@ MAX_FAILURES = 64  # child exceptions that one run remembers
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 NOT_AN_ERROR = ""  # in place of the id of an error event: of an interrupt, a hand-over
 Key = int | str | None
+Kind = Literal["chain", "llm", "tool", "retriever"]
 
 failures_lock = fork_safe_lock()  # held while what a run remembers of its children's failures changes
 
@@ -56,7 +57,6 @@ class Run:
 
     Attributes:
         key: the tree's key for it.
-        kind: `chain`, `llm`, `tool` or `retriever`.
         turn: the latest turn started at or below this run, 0 before the first model call.
         first_turn: the turn in which it began, if it logs its beginning: it has called no model while `turn` is that.
         own_turn: the turn of a model call, or the one that requested a tool; None if it has none of its own.
@@ -104,7 +104,7 @@ class Run:
     root: Root
 
     def __init__(
-        self, run_id: UUID, kind: str, name: str, parent: Run, root: Root, started_ns: int, timestamp: int
+        self, run_id: UUID, kind: Kind, name: str, parent: Run, root: Root, started_ns: int, timestamp: int
     ) -> None:
         self.run_id = run_id
         self.kind = kind

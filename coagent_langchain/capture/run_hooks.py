@@ -8,7 +8,7 @@ from uuid import UUID
 from coagent_langchain.capture.handler_parts import HandlerParts
 from coagent_langchain.capture.root import UNKNOWN, Root
 from coagent_langchain.capture.routing import log_routing
-from coagent_langchain.capture.run import Run, key_of
+from coagent_langchain.capture.run import Kind, Run, key_of
 from coagent_langchain.capture.unrun_tools import log_answers_to_model, log_unrun_tools
 from coagent_langchain.errors import guard
 from coagent_langchain.values import decisions
@@ -145,7 +145,7 @@ class RunHooks(HandlerParts):
         """`session_start` and `user_input` of a root; `component_enter` of a node; `llm_call` of a decision model."""
         with guard:
             decides = kwargs.get("run_type") == "llm"  # LangChain reports a decision model as a chain
-            kind = "llm" if decides else "chain"
+            kind: Kind = "llm" if decides else "chain"
             run = self._run_starter.start(kind, run_id, parent_run_id, serialized, kwargs, metadata, tags, inputs)
             if run is None:
                 return
@@ -248,7 +248,7 @@ class RunHooks(HandlerParts):
 
     # -- ends without a start
 
-    def _late(self, kind: str, run_id: UUID, parent_run_id: UUID | None, kwargs: dict[str, Any]) -> Run | None:
+    def _late(self, kind: Kind, run_id: UUID, parent_run_id: UUID | None, kwargs: dict[str, Any]) -> Run | None:
         """Log the start of a run that LangChain reports only at its end (another handler may suppress the start)."""
         if self._tree.was_ended(run_id):
             return None

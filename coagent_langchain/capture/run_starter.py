@@ -11,7 +11,7 @@ from coagent_langchain.capture.binding import Binding
 from coagent_langchain.capture.description import describe, name_of, read_tags
 from coagent_langchain.capture.human_answers import log_answers
 from coagent_langchain.capture.root import UNKNOWN, Root
-from coagent_langchain.capture.run import Run, key_of
+from coagent_langchain.capture.run import Kind, Run, key_of
 from coagent_langchain.capture.run_tree import MUTED, Muted, RunTree
 from coagent_langchain.outlet import Outlet, is_redacting
 from coagent_langchain.values.commands import is_command
@@ -29,7 +29,7 @@ class RunStarter:
 
     def start(
         self,
-        kind: str,
+        kind: Kind,
         run_id: UUID,
         parent_run_id: UUID | None,
         serialized: Any,

@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from coagent_langchain.capture.root import Root
-from coagent_langchain.capture.run import Key, Run, key_of
+from coagent_langchain.capture.run import Key, Kind, Run, key_of
 from coagent_langchain.forks import renewed_after_fork
 from coagent_langchain.sessions.state import SessionState
 from coagent_langchain.wire import now_ms
@@ -54,7 +54,7 @@ class RunTree:
         key = key_of(run_id)
         return self.open.get(key) or self._ended.get(key)
 
-    def start(self, run_id: UUID, kind: str, name: str, parent: Run | None) -> Run | None:
+    def start(self, run_id: UUID, kind: Kind, name: str, parent: Run | None) -> Run | None:
         """Open a run; None if one with that id is open, or it has no id."""
         key = getattr(run_id, "int", None) or key_of(run_id)
         if key is None or key in self.open:
