@@ -1,4 +1,4 @@
-"""Whether what a run raises is reported already: by a run below it, beside it or above it."""
+"""What is known of an exception that a run raises: whether it is reported already, and what it was raised from."""
 
 from __future__ import annotations
 
