@@ -334,7 +334,7 @@ def test_run_that_begins_while_its_block_is_left_keeps_the_session_open(
     def late() -> None:
         handler.on_chain_start({}, "q", run_id=root, metadata={"session_id": "s"})
 
-    with meanwhile("call", OpenSessions.end, late), handler.session("Cook", session_id="s"):
+    with meanwhile("call", OpenSessions.remove, late), handler.session("Cook", session_id="s"):
         pass
     handler.on_chat_model_start({}, [[]], run_id=call, parent_run_id=root)
     handler.on_llm_end(None, run_id=call)

@@ -46,12 +46,12 @@ class OpenSessions:
 
     def get(self, session_id: str, outlet: Outlet, *, last_number: int = 0) -> Session:
         """The open session with that id, or a new one; it continues after the last prompt that the server has."""
-        with _lock:  # like `end`: an id is either open, or its last prompt number is known
+        with _lock:  # like `remove`: an id is either open, or its last prompt number is known
             session = self._open.get(session_id)
             is_new = session is None
             if session is None:
                 session = self._open[session_id] = Session(self, outlet, session_id, last_number=last_number)
-                self._begin(session, session.state)
+                self._give_state(session, session.state)
         if is_new:
             self._take_in(session)
         else:
@@ -71,7 +71,7 @@ class OpenSessions:
             known = self._open.get(session.session_id)
             is_new = known is None or known.state is not state
             if known is None:
-                self._begin(session, state)
+                self._give_state(session, state)
             elif is_new:
                 known.state.continue_through(session)
             if is_new:
@@ -81,7 +81,7 @@ class OpenSessions:
         if is_new:
             self._take_in(session)
 
-    def _begin(self, session: Session, state: SessionState) -> None:
+    def _give_state(self, session: Session, state: SessionState) -> None:
         state.process = os.getpid()
         if session.session_id in self._last_numbers:
             state.started = state.written = False  # one that ended here starts again
@@ -105,10 +105,10 @@ class OpenSessions:
             # If too many are busy, do not look again until there are a tenth more.
             self._room = len(self._open) * 11 // 10
 
-    def end(self, state: SessionState, holds: Callable[[SessionState], bool]) -> bool:
-        """Like `SessionState.end`; what is kept is its last prompt number, and what a later one may end."""
+    def remove(self, state: SessionState, holds: Callable[[SessionState], bool]) -> bool:
+        """Mark a session as ended if the condition holds; keep its last prompt number, and what a later one may end."""
         with _lock:  # like `open`: nothing continues a session that is ending
-            if not state.end(holds):
+            if not state.mark_ended(holds):
                 return False
             session_id = state.owner.session_id
             known = self._open.get(session_id)

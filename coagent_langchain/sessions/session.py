@@ -93,7 +93,7 @@ class Session(Scope):
         if state.written:
             return
         entry = self.entry(EventType.SESSION_START, state.present_number, 0, timestamp)
-        if not state.begin(entry["timestamp"]):
+        if not state.mark_started(entry["timestamp"]):
             return
         state.began = time.monotonic() - (now_ms() - entry["timestamp"]) / 1000
         text = self._text if self._text is not None else text
@@ -124,7 +124,7 @@ class Session(Scope):
     ) -> None:
         """Like `end`, but only if the condition holds for its state, checked atomically."""
         state = self.state
-        if self.sessions.end(state, holds):
+        if self.sessions.remove(state, holds):
             state.owner._log_end(state, status, response)  # another object, if it continues through that
 
     @guard
@@ -194,7 +194,7 @@ class Session(Scope):
         elif error is None:
             state.left = True  # if a task or stream outlives the block, the session ends with that
             state.owner.end_if_left()
-        elif self.sessions.end(state, lambda state: not state.blocks):
+        elif self.sessions.remove(state, lambda state: not state.blocks):
             self._log_end(state, status, f"Error: {error_message(error)}" if status == "failed" else status)
 
     def end_if_left(self) -> None:

@@ -97,7 +97,7 @@ class SessionState:
         """Whether it ends with this outlet's handler: that of its open block, else the one that used it last."""
         return outlet is (self.owner.outlet if self.blocks else self.used_through)
 
-    def end(self, holds: Callable[[SessionState], bool]) -> bool:
+    def mark_ended(self, holds: Callable[[SessionState], bool]) -> bool:
         """Mark it as ended: it takes no more runs or prompts. False if it is, or the condition does not hold."""
         with _lock:
             if self.ended or not holds(self):
@@ -163,7 +163,7 @@ class SessionState:
             self.bare -= bare
             self.touched = time.monotonic()
 
-    def begin(self, timestamp: int) -> bool:
+    def mark_started(self, timestamp: int) -> bool:
         """Record that it starts, at this timestamp; True for the first call only, which logs its `session_start`."""
         with _lock:
             if not self.started:
