@@ -13,11 +13,11 @@ from starlette.responses import Response
 from coagent_langchain.server import api, views
 from coagent_langchain.server.intake import Intake
 from coagent_langchain.server.notices import Notices
-from coagent_langchain.server.pages import for_a_person, render
 from coagent_langchain.server.responses import error_response
 from coagent_langchain.server.security import Security
 from coagent_langchain.server.store import Store, Unavailable
-from coagent_langchain.server.timelines import Timelines
+from coagent_langchain.server.templating import for_a_person, render
+from coagent_langchain.server.timeline_cache import TimelineCache
 
 
 def build(store: Store, closing: threading.Event, *, token: str | None, hosts: tuple[str, ...]) -> Security:
@@ -37,7 +37,7 @@ def build(store: Store, closing: threading.Event, *, token: str | None, hosts: t
     )
     state = starlette.state
     state.store, state.closing, state.token_needed = store, closing, bool(token)
-    state.timelines, state.live, state.notices, state.intake = Timelines(store), set(), Notices(), Intake()
+    state.timelines, state.live, state.notices, state.intake = TimelineCache(store), set(), Notices(), Intake()
     return Security(starlette, hosts=hosts, token=token)
 
 

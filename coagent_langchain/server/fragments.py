@@ -13,8 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.server.lookups import number_in, session_of, store_of, timeline_of
-from coagent_langchain.server.pages import render
+from coagent_langchain.server.lookups import number_in, session_and_timeline, session_of, store_of
 from coagent_langchain.server.presentation import charts, contents, transcript
 from coagent_langchain.server.presentation import conversation as talk
 from coagent_langchain.server.presentation.details import detail, ref_of
@@ -26,6 +25,7 @@ from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.responses import json_response
 from coagent_langchain.server.store import Cursor, Entry, Session, Store, entry_at
+from coagent_langchain.server.templating import render
 from coagent_langchain.wire import JsonObject, now_ms
 
 PAGE = 200  # events per request (events.js)
@@ -42,7 +42,7 @@ def head(request: Request) -> HTMLResponse:
 
 def timeline(request: Request) -> Response:
     """The rows of the tree (`rows.rows`), with the times that they are relative to."""
-    session, tree = timeline_of(request)
+    session, tree = session_and_timeline(request)
     t0 = session.first_ms
     now = now_ms() - t0 if session.status == "running" else None
     return json_response({"t0": t0, "now": now, "rows": rows(tree, t0)})
@@ -55,7 +55,7 @@ def _unended(session: Session) -> str:
 
 def overview(request: Request) -> HTMLResponse:
     """The token chart and the tables of models and tools."""
-    return render("overview.html", **charts.overview(timeline_of(request)[1]))
+    return render("overview.html", **charts.overview(session_and_timeline(request)[1]))
 
 
 def chosen(request: Request) -> list[Entry]:
@@ -80,7 +80,7 @@ def chosen(request: Request) -> list[Entry]:
 
 def event_detail(request: Request) -> HTMLResponse:
     """The detail pane of one bar's entries."""
-    entries, (session, tree) = chosen(request), timeline_of(request)
+    entries, (session, tree) = chosen(request), session_and_timeline(request)
     made = detail(entries, tree.bar_of(entries[0].seq))
     tabs = ["Content", *(["Stack"] if made.stacks else []), "Attributes", "Metadata", "Raw"]
     return render("detail.html", d=made, tabs=tabs, unended=_unended(session))
@@ -117,7 +117,7 @@ def text(request: Request) -> PlainTextResponse:
 
 def events(request: Request) -> Response:
     """A page of the events that match `q` (words) and `type`, starting at the place `from`; with all types."""
-    session, tree = timeline_of(request)
+    session, tree = session_and_timeline(request)
     places = _places(request, tree)
     start = number_in(request.query_params, "from")
     page = [_event_row(entry) for entry in _entries(request, tree, places[start : start + PAGE])]
@@ -159,7 +159,7 @@ def place(request: Request) -> Response:
     """The place of an event in the table of all events."""
     entry = chosen(request)[0]
     try:
-        return json_response({"place": timeline_of(request)[1].seqs.index(entry.seq)})
+        return json_response({"place": session_and_timeline(request)[1].seqs.index(entry.seq)})
     except ValueError:  # a second copy of an event, or deleted in between
         raise HTTPException(404, "There is no such event.") from None
 
@@ -176,7 +176,7 @@ def _hits(request: Request) -> list[int]:
 
 def conversation(request: Request) -> HTMLResponse:
     """A page of the conversation, starting at the item `from`."""
-    session, tree = timeline_of(request)
+    session, tree = session_and_timeline(request)
     outline = talk.outline(tree)
     start = number_in(request.query_params, "from")
     end = start + talk.PAGE
@@ -193,7 +193,7 @@ def read_entry(store: Store, session_id: str, at: int, seq: int) -> JsonObject |
 
 def raw(request: Request) -> HTMLResponse:
     """A page of the entries that contain the words `q`, as indented JSON, starting at the place `from`."""
-    (_, tree), start = timeline_of(request), number_in(request.query_params, "from")
+    (_, tree), start = session_and_timeline(request), number_in(request.query_params, "from")
     places = _places(request, tree)
     end = start + RAW_PAGE
     page = places[start:end]

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.store import Session, Store
-from coagent_langchain.server.timelines import Timelines
+from coagent_langchain.server.timeline_cache import TimelineCache
 
 
 class AnyConvertor(PathConvertor):
@@ -28,9 +28,9 @@ def store_of(request: Request) -> Store:
     return store
 
 
-def timelines_of(request: Request) -> Timelines:
+def timelines_of(request: Request) -> TimelineCache:
     """The server's cached timelines."""
-    timelines: Timelines = request.app.state.timelines
+    timelines: TimelineCache = request.app.state.timelines
     return timelines
 
 
@@ -53,7 +53,7 @@ def number_in(query: Mapping[str, str], name: str) -> int:
     return min(int(given[:10]), 10**9) if given.isascii() and given.isdigit() else 0
 
 
-def timeline_of(request: Request) -> tuple[Session, Timeline]:
+def session_and_timeline(request: Request) -> tuple[Session, Timeline]:
     """The session of the request, and its timeline."""
     session = session_of(request)
     return session, timelines_of(request).get(session)

@@ -13,8 +13,8 @@ from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coagent_langchain.server.pages import for_a_person, render
 from coagent_langchain.server.responses import error_response
+from coagent_langchain.server.templating import for_a_person, render
 
 OPEN = ("/static/viewer.css", "/static/icon.svg")  # needed by the page that asks for the token; not secret
 _OWN = re.compile(r"/(?![/\\])[!-~]*")  # a path on this server: to a browser, `//x` and `/\x` name another host

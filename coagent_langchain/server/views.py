@@ -17,12 +17,12 @@ from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server import exports, fragments, live, manual, openapi
 from coagent_langchain.server.lookups import number_in, session_of, store_of, timelines_of
-from coagent_langchain.server.pages import render
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.compare import figures, first_call, left_out, pairs, settings, sides
 from coagent_langchain.server.store import STATUSES, Session
 from coagent_langchain.server.store.query import Page, Query
-from coagent_langchain.server.store.text import FOUND
+from coagent_langchain.server.store.search import FOUND
+from coagent_langchain.server.templating import render
 from coagent_langchain.wire import EventType, now_ms
 
 PAGE = 50

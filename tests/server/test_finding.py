@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import MAX_FACETS, Store, connection_pool, query, text
+from coagent_langchain.server.store import MAX_FACETS, Store, connection_pool, query, search
 from coagent_langchain.server.store.query import Page, Query
 from coagent_langchain.server.validation import read
 from tests.server.samples import T0, entry, hits, holding, put
@@ -308,15 +308,15 @@ def test_search_finds_the_newest_hundred_sessions_that_match_the_filters(store: 
 
 def test_entries_without_the_words_are_none_of_the_hundred() -> None:
     """The index only says where they may be: the search goes on behind them."""
-    ids = [f"s{n}" for n in range(text.FOUND)]
+    ids = [f"s{n}" for n in range(search.FOUND)]
 
-    assert text.newest_sessions([None, *ids[:-1], None, ids[-1], None, ids[0]]) == (ids, "")
+    assert search.newest_sessions([None, *ids[:-1], None, ids[-1], None, ids[0]]) == (ids, "")
 
 
 def test_search_that_takes_too_long_stops(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Symbols are in no index: the list shows what it found in time and says so; in one session everything is read."""
     put(store, entry(event_id="e1", prompt="a snowman ☃"))
-    monkeypatch.setattr(text, "LONGEST", 0)
+    monkeypatch.setattr(search, "LONGEST", 0)
 
     assert store.sessions(Query(text="☃")) == Page([], 0, cut="time")
     assert hits(store, "s", "☃") == ["e1"]
@@ -332,7 +332,7 @@ def test_list_says_why_a_search_stopped(running: Running, monkeypatch: pytest.Mo
     all_of_them = noted()
     put(running.store, entry(session_id="one more", prompt="a snowman ☃"))
     too_many = noted()
-    monkeypatch.setattr(text, "LONGEST", 0)
+    monkeypatch.setattr(search, "LONGEST", 0)
     too_long = noted()
 
     ending = ": older ones may be missing. Search for longer or rarer words."

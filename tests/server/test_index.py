@@ -12,9 +12,9 @@ import requests
 
 from coagent_langchain import server
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import sqlite_index, text
+from coagent_langchain.server.store import search, sqlite_index
+from coagent_langchain.server.store.search import Terms
 from coagent_langchain.server.store.sqlite_file import PAGE_SIZE, connect, transaction
-from coagent_langchain.server.store.text import Terms
 from tests.disk import largest_file
 from tests.server.files import damage, opened, until_indexed
 from tests.server.samples import T0, entry, holding, put
@@ -192,7 +192,7 @@ def test_index_gives_the_newest_first(address: str) -> None:
         put(store, *(entry(session_id=name, prompt="everywhere") for name in ids))
         until_indexed(store, 16)
 
-        assert holding(store, "everywhere") == ids[-text.FOUND :]
+        assert holding(store, "everywhere") == ids[-search.FOUND :]
 
 
 @pytest.mark.parametrize(("behind", "indexed"), [(0, False), (2 * sqlite_index.MAX_LAG, True)])

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from coagent_langchain import server
-from coagent_langchain.server import api, fragments, intake, timelines
+from coagent_langchain.server import api, fragments, intake, timeline_cache
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store, sqlite_file
@@ -26,10 +26,10 @@ from tests.waiting import until
 @pytest.mark.parametrize(("limit", "most"), [("KEPT_ENTRIES", 6), ("KEPT_TIMELINES", 2)])
 def test_so_many_timelines_are_kept(running: Running, monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
     """The least recently viewed one is rebuilt, the others are kept; the latest always stays."""
-    monkeypatch.setattr(timelines, limit, most)
+    monkeypatch.setattr(timeline_cache, limit, most)
     for name, size in {"a": 3, "b": 3, "c": 3, "large": 9}.items():
         put(running.store, *(entry(session_id=name, at=at) for at in range(size)))
-    kept = timelines.Timelines(running.store)
+    kept = timeline_cache.TimelineCache(running.store)
 
     def look(name: str) -> Timeline:
         session = running.store.session(name)

@@ -9,7 +9,7 @@ import pytest
 
 from coagent_langchain.server.store import Session, Store
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.timelines import Timelines
+from coagent_langchain.server.timeline_cache import TimelineCache
 from coagent_langchain.wire import now_ms
 from tests.server.samples import T0, entry, put
 from tests.server.sessions import restarted
@@ -262,7 +262,7 @@ def test_prompts_of_several_processes_count_all(store: Store) -> None:
     found = store.sessions(Query(sort="prompts", ascending=True)).sessions
 
     assert [(each.session_id, each.prompts, each.turns) for each in found] == [("numbers", 3, 0), ("processes", 4, 4)]
-    assert [bar.prompt for bar in Timelines(store).get(found[1]).roots if bar.kind == "prompt"] == [1, 2, 1, 2]
+    assert [bar.prompt for bar in TimelineCache(store).get(found[1]).roots if bar.kind == "prompt"] == [1, 2, 1, 2]
 
 
 def test_tokens_are_unknown_until_an_entry_names_them(store: Store) -> None:

@@ -1,7 +1,7 @@
 // The Events tab: a table in which only the visible rows exist; pages are fetched as they are scrolled to.
 import { cost, count, duration } from "./format.js";
 import { clock, get, write } from "./page.js";
-import { Rows } from "./rows.js";
+import { VirtualList } from "./virtual_list.js";
 
 const PAGE = 200, KEPT = 30; // rows per fetch (fragments.py); cached pages
 const GAP = 12, EDGE = 16; // pixels between two columns, and at the edges (session.css)
@@ -40,7 +40,7 @@ class Events {
     this.head.setAttribute("role", "row");
     this.head.ariaRowIndex = "1";
     this.box.append(this.head);
-    this.list = new Rows(this.box, { top: 28, make: () => this.make(), fill: (element, index) => this.fill(element, index) });
+    this.list = new VirtualList(this.box, { top: 28, make: () => this.make(), fill: (element, index) => this.fill(element, index) });
     this.box.addEventListener("click", (event) => { const row = event.target.closest("[data-index]"); if (row) this.select(Number(row.dataset.index)); });
     this.type.addEventListener("change", () => this.reload());
     this.choices();

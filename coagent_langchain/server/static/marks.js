@@ -2,7 +2,7 @@
 
 const MOST = 5000; // ranges
 
-/** What the server's search finds (text.py): terms at the beginning of a word; in JSON a word may follow `\n`. */
+/** What the server's search finds (search.py): terms at the beginning of a word; in JSON a word may follow `\n`. */
 function pattern(search) {
   const terms = [...search.matchAll(/"([^"]+)"|(\S+)/g)].map(([, phrase, word]) => phrase ?? word);
   const any = terms.map((term) => term.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|");

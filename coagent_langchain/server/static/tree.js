@@ -2,7 +2,7 @@
 import { Axis } from "./axis.js";
 import { cost, count, duration } from "./format.js";
 import { write } from "./page.js";
-import { Rows } from "./rows.js";
+import { VirtualList } from "./virtual_list.js";
 import { Waits } from "./waits.js";
 
 const [LEVEL, KIND, STATUS, LABEL, NOTE, START, TIME, TURN, INPUT, OUTPUT, COST, ERRORS, LEAD, EVENTS] = Array(14).keys();
@@ -16,7 +16,7 @@ export class Tree {
   /** @param choose  called with a row's index and its array when the reader selects it */
   constructor(box, axis, template, choose) {
     Object.assign(this, { box, axis: new Axis(axis), template, choose, rows: [], shown: [], folded: new Set(), at: -1, hits: null, now: null, zoomed: -1 });
-    this.list = new Rows(box, { make: () => this.make(), fill: (element, place) => this.fill(element, place) });
+    this.list = new VirtualList(box, { make: () => this.make(), fill: (element, place) => this.fill(element, place) });
     box.addEventListener("click", (event) => this.click(event));
     setInterval(() => this.tick(), 1000);
   }

@@ -217,7 +217,7 @@ class Store(Protocol):
     def search(self, session_id: str, text: str, limit: int) -> list[int]:
         """The `seq` of a session's entries that contain all words of a text, newest arrival first, at most `limit`.
 
-        Each matches the beginning of a word, case-insensitively. Values are searched (see `text.searched`), not the
+        Each matches the beginning of a word, case-insensitively. Values are searched (see `search.searched`), not the
         names of JSON fields.
         """
 

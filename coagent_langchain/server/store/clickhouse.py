@@ -32,9 +32,9 @@ from coagent_langchain.server.store.clickhouse_table import prepare
 from coagent_langchain.server.store.clickhouse_writer import Writer, available
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.connection_pool import ConnectionPool
-from coagent_langchain.server.store.expressions import sorted_by, summary, totals
 from coagent_langchain.server.store.query import Page, Query, by_kind, counts_wanted
-from coagent_langchain.server.store.text import Terms, newest_sessions
+from coagent_langchain.server.store.search import Terms, newest_sessions
+from coagent_langchain.server.store.sql import sorted_by, summary, totals
 
 COMMIT = 10_000  # entries per insert: large inserts make few parts
 FRESH = 0.2  # seconds that the highest seq is cached: live views poll often, and other servers write too

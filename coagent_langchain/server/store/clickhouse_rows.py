@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.store import Entry, NewEntry
-from coagent_langchain.server.store.text import searched
+from coagent_langchain.server.store.search import searched
 from coagent_langchain.wire import ENVELOPE
 
 LAST_MS = 9_999_999_999_999  # in the year 2286: the latest that ClickHouse reads as decimal seconds

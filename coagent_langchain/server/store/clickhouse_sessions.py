@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from coagent_langchain.server.store import MAX_FACETS, Session
-from coagent_langchain.server.store.expressions import SESSION, status_now
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.store.text import words_and_phrases
+from coagent_langchain.server.store.search import words_and_phrases
+from coagent_langchain.server.store.sql import SESSION, status_now
 
 INPUTS = "toInt64(types['user_input'])"
 SELECT = f"SELECT types, arraySort(models), arraySort(tags), {SESSION}, turns"

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from coagent_langchain.server.store import clickhouse_schema as schema
 from coagent_langchain.server.store.clickhouse_rows import entry
-from coagent_langchain.server.store.text import Terms
+from coagent_langchain.server.store.search import Terms
 
 _OWN = {"raw", "seq", "words"}  # the columns that only our table has
 _OURS = "match(log_id, '^[0-9]{19}$')"  # our numbers have 19 digits; the rows of other servers sort before them
@@ -20,7 +20,7 @@ _RAW_IN_PROPERTIES = f"if({_OURS}, ifNull(additional_properties.raw.:String, '')
 # a token consists of letters and digits, so it contains no wildcards
 _HAS_WORD = "words LIKE {{{token}:String}}"
 # candidates for `Table.has`: beyond ASCII, ClickHouse has other lowercase letters than Python, and escapes and two
-# capitals may hide ASCII letters, see `text._may_hide_ascii`
+# capitals may hide ASCII letters, see `search._may_hide_ascii`
 _MAY_HAVE = (
     "(text ILIKE replaceRegexpAll({{{token}:String}}, '[^ -~]+', '%') OR text = ''"
     r" OR match(text, '\\\\u|\\x{{130}}|\\x{{212a}}'))"

@@ -31,9 +31,10 @@ from coagent_langchain.server.store import (
 )
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.connection_pool import ConnectionPool
-from coagent_langchain.server.store.expressions import sorted_by, totals
 from coagent_langchain.server.store.query import Page, Query, by_kind, counts_wanted
 from coagent_langchain.server.store.rollup import roll_up
+from coagent_langchain.server.store.search import Terms, newest_sessions
+from coagent_langchain.server.store.sql import sorted_by, totals
 from coagent_langchain.server.store.sqlite_file import (
     CHECKPOINT,
     Lock,
@@ -45,7 +46,6 @@ from coagent_langchain.server.store.sqlite_file import (
     transaction,
 )
 from coagent_langchain.server.store.sqlite_schema import migrate
-from coagent_langchain.server.store.text import Terms, newest_sessions
 from coagent_langchain.wire import EventType
 
 TYPE_NUMBERS = {str(event_type): number for number, event_type in enumerate(EventType, 1)}

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from coagent_langchain.errors import guard, warn
 from coagent_langchain.server.store import Unavailable
+from coagent_langchain.server.store.search import Terms, indexed
 from coagent_langchain.server.store.sqlite_file import closed_on_error, connect, make_private, transaction
-from coagent_langchain.server.store.text import Terms, indexed
 
 BLOCK = 8  # entries that share one row of the index, which makes it smaller; a search checks each of them
 STEP = 1024  # blocks per transaction: 0.2 s
@@ -31,7 +31,7 @@ _SCHEMA = (
     "INSERT OR IGNORE INTO progress VALUES (1, 0)",
 )
 _EMPTY = f"DROP TABLE IF EXISTS words; DROP TABLE IF EXISTS progress; PRAGMA user_version = {VERSION}"
-# The texts, and at least those numbers that `text.searched` finds; SQLite quotes names with an underscore, in future
+# The texts, and at least those numbers that `search.searched` finds; SQLite quotes names with an underscore, in future
 # perhaps not. \\u0000 would end a text; \\u0020 in its place is valid JSON even if the backslash is itself escaped
 _ADD = """INSERT INTO words (rowid, text) SELECT seq / :size AS block, indexed(CAST(group_concat(
         (SELECT group_concat(atom, ' ') FROM json_tree(replace(CAST(body AS TEXT), '\\u0000', '\\u0020'))

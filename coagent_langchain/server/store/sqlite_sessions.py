@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.store import ALL, MAX_FACETS, Session, Summary
-from coagent_langchain.server.store.expressions import SESSION, status_now, summary
 from coagent_langchain.server.store.query import Query
 from coagent_langchain.server.store.rollup import COUNTERS, Rollup
-from coagent_langchain.server.store.text import words_and_phrases
+from coagent_langchain.server.store.search import words_and_phrases
+from coagent_langchain.server.store.sql import SESSION, status_now, summary
 
 ROWS = 512  # rows per statement; with 26 columns, SQLite accepts 1,260
 _COLUMNS = ("session_id", "first_ms", "last_ms", *COUNTERS, "prompts", "cost", "title_ms", "title", "ended_ms", "ended",

@@ -6,7 +6,7 @@ const HEIGHT = 28; // pixels of a row (session.css)
  * @param box      the scrolling element for the rows
  * @param options  make(): a new row element; fill(element, index); top: pixels above the rows
  */
-export class Rows {
+export class VirtualList {
   constructor(box, { make, fill, top = 0 }) {
     Object.assign(this, { box, make, fill, top, count: 0, used: new Map() });
     this.space = document.createElement("div");

@@ -15,7 +15,7 @@ KEPT_TIMELINES = 500
 Extent = tuple[int, int, int]
 
 
-class Timelines:
+class TimelineCache:
     """A thread-safe LRU cache of the timelines of a store's sessions."""
 
     def __init__(self, store: Store) -> None:
