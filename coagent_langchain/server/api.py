@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.server import filters, openapi, validation
+from coagent_langchain.server import filters, openapi
+from coagent_langchain.server.intake import Batch
 from coagent_langchain.server.lookups import number_in, store_of
 from coagent_langchain.server.responses import blocks, error_response, json_response
 from coagent_langchain.server.store import ALL, Store, every_entry
 from coagent_langchain.texts import counted
 
-MAX_PAUSE = 60  # seconds between two parts of a body
-THREAD_FROM = 256_000  # bytes: a larger body is parsed in a thread, off the event loop
 MAX_FILTERED = 20_000  # entries that a filter may read
 MAX_FILTERED_BYTES = 250_000_000  # their total size
 
@@ -30,7 +27,7 @@ MAX_FILTERED_BYTES = 250_000_000  # their total size
 async def post_logs(request: Request) -> Response:
     """Store one entry or an array of entries; the valid entries of a partly invalid batch are stored."""
     store = store_of(request)
-    batch = await _batch(request, store.event_types)
+    batch = await request.app.state.intake.read(request, store.event_types)
     if batch.entries:
         await asyncio.wrap_future(store.append(batch.entries))
     if batch.faults:
@@ -39,66 +36,12 @@ async def post_logs(request: Request) -> Response:
     return json_response({"success": True, "message": f"{stored} stored successfully"})
 
 
-def _describe(batch: validation.Batch) -> str:
+def _describe(batch: Batch) -> str:
     first = batch.faults[0]
     where = "" if batch.single else f"entry {first['index']}: "
     said = f"{first['field']} {first['message']}".strip()  # a fault of the entry as a whole has no field
     more = len({fault["index"] for fault in batch.faults}) - 1
     return f"{where}{said} (and {counted(more, 'more entry')})" if more else f"{where}{said}"
-
-
-async def _batch(request: Request, event_types: frozenset[str]) -> validation.Batch:
-    """Read and parse the body; its text is not kept."""
-    with request.app.state.intake.share() as take:
-        body = await _body(request, take)
-        if len(body) > THREAD_FROM:
-            return await run_in_threadpool(validation.read, body, event_types)
-        return validation.read(body, event_types)
-
-
-async def _body(request: Request, take: Callable[[int], None]) -> bytes:
-    """Read the body within its size limit, decompressed; `take` counts each part."""
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding not in ("identity", "gzip"):
-        raise HTTPException(415, "Content-Encoding must be gzip or absent")
-    unpacker = zlib.decompressobj(31) if encoding == "gzip" else None
-    parts: list[bytes] = []
-    room = validation.MAX_BODY
-    async for chunk in _arriving(request):
-        part = _unpack(unpacker, chunk, room) if unpacker and chunk else chunk
-        take(len(part))
-        room -= len(part)
-        if room < 0:
-            raise HTTPException(413, f"a body has at most {validation.MAX_BODY} bytes, also after decompression")
-        parts.append(part)
-    if unpacker and not unpacker.eof:
-        raise HTTPException(400, "the gzip body is truncated")
-    return b"".join(parts)
-
-
-async def _arriving(request: Request) -> AsyncIterator[bytes]:
-    """The parts of the body; a client that has gone without a word must not count as being read for ever."""
-    parts = request.stream()
-    try:
-        while True:
-            async with asyncio.timeout(MAX_PAUSE):
-                part = await anext(parts)
-            yield part
-    except StopAsyncIteration:
-        return
-    except TimeoutError:
-        raise HTTPException(408, f"no more of the body has arrived for {MAX_PAUSE} seconds") from None
-
-
-def _unpack(unpacker: Any, chunk: bytes, room: int) -> bytes:
-    """Decompress a chunk to at most `room + 1` bytes: the extra byte shows that the limit is exceeded."""
-    try:
-        part: bytes = unpacker.decompress(chunk, room + 1)
-    except zlib.error as error:
-        raise HTTPException(400, f"the body is not gzip: {error}") from None
-    if unpacker.unused_data:
-        raise HTTPException(400, "there is data after the end of the gzip body")
-    return part
 
 
 def get_runs(request: Request) -> Response:

@@ -8,8 +8,8 @@ from typing import Any
 
 import requests
 
+from coagent_langchain.server.intake import MAX_ENTRIES
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.validation import MAX_ENTRIES
 
 ACCEPT = "text/html,application/xhtml+xml,*/*;q=0.8"  # a browser's, for a page
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
+from coagent_langchain.server.intake import parse
 from coagent_langchain.server.store import Entry, NewEntry, Store
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.validation import read
 
 T0 = 1_760_000_000_000
 _numbers = itertools.count(1)
@@ -26,7 +26,7 @@ def entry(event_type: str = "info", at: int = 0, session_id: str = "s", **fields
 def new(*entries: dict[str, Any]) -> list[NewEntry]:
     """The entries as the API hands them to a store."""
     body = orjson.dumps(list(entries))
-    batch = read(body, frozenset({e["event_type"] for e in entries}))
+    batch = parse(body, frozenset({e["event_type"] for e in entries}))
 
     assert batch.faults == []
     return batch.entries

@@ -17,8 +17,8 @@ from coa_dev_coagent.logapi import TestStatus as PublishedStatus
 from coa_dev_coagent.logapi import create_error_log, create_tool_call_log
 
 from coagent_langchain.server import openapi
+from coagent_langchain.server.intake import MAX_BODY
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.validation import MAX_BODY
 from tests.server.samples import T0, entry
 
 

@@ -11,10 +11,10 @@ import orjson
 import pytest
 import requests
 
+from coagent_langchain.server.intake import parse
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import MAX_FACETS, Store, connection_pool, query, search
 from coagent_langchain.server.store.query import Page, Query
-from coagent_langchain.server.validation import read
 from tests.server.samples import T0, entry, hits, holding, put
 
 
@@ -239,7 +239,7 @@ def test_search_finds_words(store: Store) -> None:
 def test_search_finds_letters_that_were_posted_as_escapes(store: Store) -> None:
     """JSON may write any letter as an escape."""
     body = orjson.dumps(entry(event_id="e1", prompt="deploy")).replace(b"deploy", b"\\u0064eploy")
-    store.append(read(body, store.event_types).entries).result(timeout=10)
+    store.append(parse(body, store.event_types).entries).result(timeout=10)
 
     assert hits(store, "s", "deploy") == ["e1"]
 

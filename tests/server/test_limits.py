@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from coagent_langchain import server
-from coagent_langchain.server import api, fragments, intake, timeline_cache
+from coagent_langchain.server import fragments, intake, timeline_cache
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store, sqlite_file
@@ -109,7 +109,7 @@ def test_server_that_reads_much_already_takes_no_more(running: Running, monkeypa
 def test_server_waits_for_the_rest_of_a_body_for_a_while(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that have gone without a word would count as being read for ever, and others be refused."""
     monkeypatch.setattr(intake, "READING", 2_000)
-    monkeypatch.setattr(api, "MAX_PAUSE", 0.5)
+    monkeypatch.setattr(intake, "MAX_PAUSE", 0.5)
     gone = begin_to_post(running)
     until(lambda: post(running).status_code == 503)
     until(lambda: post(running).status_code == 200)

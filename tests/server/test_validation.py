@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
 from coagent_langchain.events import LogEntry
+from coagent_langchain.server.intake import parse
 from coagent_langchain.server.jsontext import split
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store.query import Query
-from coagent_langchain.server.validation import faults, read
+from coagent_langchain.server.validation import faults
 from coagent_langchain.wire import ENVELOPE, EventType
 from tests.server.samples import entry
 
@@ -86,7 +87,7 @@ def test_each_entry_keeps_its_own_text(fields: list[dict[str, Any]], comma: str,
     entries = [one | entry() if first and number % 2 else entry() | one for number, one in enumerate(fields)]
     texts = [json.dumps(one, separators=(",", ":") if compact else None).encode() for one in entries]
     expected = [text for text in texts if not faults(orjson.loads(text), text, ALL)]
-    batch = read(b"[" + comma.encode().join(texts) + b"\n]", ALL)
+    batch = parse(b"[" + comma.encode().join(texts) + b"\n]", ALL)
 
     assert [(body, orjson.loads(body)) for body in expected] == [(one.body, one.fields) for one in batch.entries]
 
@@ -96,7 +97,7 @@ def test_each_entry_keeps_its_own_text(fields: list[dict[str, Any]], comma: str,
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     """A body is a batch or an `HTTPException`, never another exception."""
     try:
-        batch = read(body, ALL)
+        batch = parse(body, ALL)
     except HTTPException:
         return
 
@@ -130,7 +131,7 @@ def test_counters_are_integers_in_range(number: str) -> None:
     """A number that is not a plain 32-bit integer is not a counter."""
     body = orjson.dumps(entry(turn_number=77)).replace(b":77", f":{number}".encode())
 
-    assert [fault["field"] for fault in read(body, ALL).faults] == (
+    assert [fault["field"] for fault in parse(body, ALL).faults] == (
         [] if number in ("-0", "4294967295") else ["turn_number"]
     )
 
@@ -138,7 +139,7 @@ def test_counters_are_integers_in_range(number: str) -> None:
 def test_types_that_the_database_lacks_are_refused_by_name() -> None:
     """A store of the 17 published types refuses the three others per entry, with a clear error."""
     published = frozenset(list(EventType)[:17])
-    batch = read(orjson.dumps([entry("info"), entry("llm_call")]), published)
+    batch = parse(orjson.dumps([entry("info"), entry("llm_call")]), published)
 
     assert (len(batch.entries), batch.faults) == (1, [{
         "index": 0, "field": "event_type", "message": "info is not an event type of this server's database",
@@ -151,9 +152,9 @@ def test_batch_has_a_thousand_entries_at_most(alike: bool) -> None:
     first = entry("info") if alike else {"message": "x"} | entry("info")
     bodies = [orjson.dumps([first] + [entry("info")] * more) for more in (999, 1_000)]
     with pytest.raises(HTTPException, match="a batch has at most 1000 entries, this one has 1001") as refused:
-        read(bodies[1], ALL)
+        parse(bodies[1], ALL)
 
-    assert (len(read(bodies[0], ALL).entries), refused.value.status_code) == (1_000, 413)
+    assert (len(parse(bodies[0], ALL).entries), refused.value.status_code) == (1_000, 413)
 
 
 def test_entry_of_today_may_have_a_field_of_yesterday() -> None:
