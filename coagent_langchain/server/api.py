@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server import filters, openapi
 from coagent_langchain.server.intake import Batch
-from coagent_langchain.server.lookups import number_in, store_of
+from coagent_langchain.server.lookups import number_in, state_of, store_of
 from coagent_langchain.server.responses import blocks, error_response, json_response
 from coagent_langchain.server.store import ALL, Store, every_entry
 from coagent_langchain.texts import counted
@@ -26,10 +26,10 @@ MAX_FILTERED_BYTES = 250_000_000  # their total size
 
 async def post_logs(request: Request) -> Response:
     """Store one entry or an array of entries; the valid entries of a partly invalid batch are stored."""
-    store = store_of(request)
-    batch = await request.app.state.intake.read(request, store.event_types)
+    state = state_of(request)
+    batch = await state.intake.read(request, state.store.event_types)
     if batch.entries:
-        await asyncio.wrap_future(store.append(batch.entries))
+        await asyncio.wrap_future(state.store.append(batch.entries))
     if batch.faults:
         return error_response(_describe(batch), 400, errors=batch.faults)
     stored = "Log entry" if batch.single else "All log entries"

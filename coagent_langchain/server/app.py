@@ -10,8 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from coagent_langchain.server import api, views
+from coagent_langchain.server import api, exports, fragments, live, views
 from coagent_langchain.server.intake import Intake
+from coagent_langchain.server.lookups import State, state_of
 from coagent_langchain.server.notices import Notices
 from coagent_langchain.server.responses import error_response
 from coagent_langchain.server.security import Security
@@ -23,21 +24,16 @@ from coagent_langchain.server.timeline_cache import TimelineCache
 def build(store: Store, closing: threading.Event, *, token: str | None, hosts: tuple[str, ...]) -> Security:
     """Build the ASGI application: a Starlette application behind `Security`.
 
-    The Starlette `state` holds `store`, `closing`, `token_needed`, the cached `timelines`, the `live` streams,
-    `notices` for the log, and the `intake` of what is posted.
-
     Parameters:
         store: where entries are kept; the caller closes it.
-        closing: set when the server stops; long responses check it.
+        closing: see `State`; the caller sets it.
         token, hosts: see `Security`.
     """
     starlette = Starlette(
-        routes=[*api.routes, *views.routes],
+        routes=[*api.routes, *views.routes, *fragments.routes, *exports.routes, *live.routes],
         exception_handlers={HTTPException: _http_error, Unavailable: _unavailable, ClientDisconnect: _left},
     )
-    state = starlette.state
-    state.store, state.closing, state.token_needed = store, closing, bool(token)
-    state.timelines, state.live, state.notices, state.intake = TimelineCache(store), set(), Notices(), Intake()
+    starlette.state.shared = State(store, closing, bool(token), TimelineCache(store), Intake(), Notices(), live=set())
     return Security(starlette, hosts=hosts, token=token)
 
 
@@ -49,8 +45,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _unavailable(request: Request, error: Exception) -> Response:
     """Respond that the store is down or busy and when to retry."""
     assert isinstance(error, Unavailable)
-    if not request.app.state.closing.is_set():
-        request.app.state.notices.report_problem(f"requests are answered with 503: {error}")
+    state = state_of(request)
+    if not state.closing.is_set():
+        state.notices.report_problem(f"requests are answered with 503: {error}")
     return _failed(request, str(error), 503, {"Retry-After": "1"})
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from coagent_langchain.server.lookups import store_of
+from coagent_langchain.server.lookups import state_of, store_of
 from coagent_langchain.server.store import Unavailable
 
 MAX_CLIENTS = 20  # simultaneous streams; each browser tab has one
@@ -24,7 +24,7 @@ _UNBUFFERED = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transfo
 async def stream(request: Request) -> Response:
     """`/view/live` for all sessions, `/view/live?session=ID` for one."""
     seen = await run_in_threadpool(store_of(request).latest)  # raises if the store is down, for a response that says so
-    if len(request.app.state.live) >= MAX_CLIENTS:
+    if len(state_of(request).live) >= MAX_CLIENTS:
         return Response("too many live views", 503, {"Retry-After": "10"})
     if request.method == "HEAD":
         return Response(media_type="text/event-stream")
@@ -39,7 +39,7 @@ class _Stream(StreamingResponse):
 
     def __init__(self, request: Request, seen: int) -> None:
         super().__init__(_news(request, seen), headers=_UNBUFFERED, media_type="text/event-stream")
-        self._clients: set[_Stream] = request.app.state.live
+        self._clients = state_of(request).live
         self._clients.add(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,11 +50,12 @@ class _Stream(StreamingResponse):
 
 
 async def _news(request: Request, seen: int) -> AsyncIterator[str]:
-    store, session_id = store_of(request), request.query_params.get("session")
+    state, session_id = state_of(request), request.query_params.get("session")
+    store = state.store
     try:
         yield f"retry: 2000\nid: {seen}\n\n"
         quiet = 0.0
-        while not request.app.state.closing.is_set() and not await request.is_disconnected():
+        while not state.closing.is_set() and not await request.is_disconnected():
             await asyncio.sleep(POLL_S)
             latest = await run_in_threadpool(store.latest)
             quiet += POLL_S

@@ -1,13 +1,17 @@
-"""Lookups by request: the server's store, a session in it, the session's timeline, a number in the address."""
+"""Lookups by request: the server's state, a session, the session's timeline, a number in the address."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from coagent_langchain.server.intake import Intake
+from coagent_langchain.server.notices import Notices
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.store import Session, Store
 from coagent_langchain.server.timeline_cache import TimelineCache
@@ -22,16 +26,33 @@ class AnyConvertor(PathConvertor):
 register_url_convertor("any", AnyConvertor())
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """What all requests share.
+
+    Attributes:
+        closing: set when the server stops; long responses check it.
+        live: the open streams of live pages.
+    """
+
+    store: Store
+    closing: threading.Event
+    token_needed: bool
+    timelines: TimelineCache
+    intake: Intake
+    notices: Notices
+    live: set[object]
+
+
+def state_of(request: Request) -> State:
+    """The server's state."""
+    state: State = request.app.state.shared
+    return state
+
+
 def store_of(request: Request) -> Store:
     """The store behind the server."""
-    store: Store = request.app.state.store
-    return store
-
-
-def timelines_of(request: Request) -> TimelineCache:
-    """The server's cached timelines."""
-    timelines: TimelineCache = request.app.state.timelines
-    return timelines
+    return state_of(request).store
 
 
 def session_of(request: Request) -> Session:
@@ -56,4 +77,4 @@ def number_in(query: Mapping[str, str], name: str) -> int:
 def session_and_timeline(request: Request) -> tuple[Session, Timeline]:
     """The session of the request, and its timeline."""
     session = session_of(request)
-    return session, timelines_of(request).get(session)
+    return session, state_of(request).timelines.get(session)

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.server import exports, fragments, live, manual, openapi
-from coagent_langchain.server.lookups import number_in, session_of, store_of, timelines_of
+from coagent_langchain.server import fragments, manual, openapi
+from coagent_langchain.server.lookups import number_in, session_of, state_of, store_of
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.compare import figures, first_call, left_out, pairs, settings, sides
 from coagent_langchain.server.store import STATUSES, Session
@@ -60,7 +60,7 @@ def home(request: Request) -> HTMLResponse:
     context = _list(request, counts=True)
     if not context["page"].total and not context["filtered"]:
         return render("sessions.html", onboarding=True, base_url=_base_url(request),
-                      token=request.app.state.token_needed)  # fmt: skip
+                      token=state_of(request).token_needed)  # fmt: skip
     return render("sessions.html", onboarding=False, filters=_filters(request, context["query"], context["page"]),
                   **context)  # fmt: skip
 
@@ -85,7 +85,7 @@ def compare(request: Request) -> HTMLResponse:
     found = [session for name in chosen if name and (session := store_of(request).session(name))]
     if len(found) < 2:
         return _ask_for_two(request, chosen, found)
-    timelines = [timelines_of(request).get(one) for one in found]
+    timelines = [state_of(request).timelines.get(one) for one in found]
     read = [(timeline, partial(fragments.read_entry, store_of(request), one.session_id))
             for timeline, one in zip(timelines, found, strict=True)]  # fmt: skip
     return render("compare.html", both=found, figures=figures(*found), pairs=pairs(*(sides(*each) for each in read)),
@@ -104,7 +104,7 @@ def _ask_for_two(request: Request, chosen: list[str], found: list[Session]) -> H
 def docs(request: Request) -> HTMLResponse:
     """The page about the API, made from its OpenAPI document, with commands for the address of the request."""
     return render("docs.html", document=openapi.document(), base_url=_base_url(request),
-                  token=request.app.state.token_needed, manual=manual)  # fmt: skip
+                  token=state_of(request).token_needed, manual=manual)  # fmt: skip
 
 
 def _base_url(request: Request) -> str:
@@ -222,8 +222,5 @@ routes: list[BaseRoute] = [
     Route("/view/sessions", session_rows),
     Route("/compare", compare),
     Route("/docs", docs),
-    *fragments.routes,
-    *exports.routes,
-    *live.routes,
     Route("/static/{name}", static),
 ]
