@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from coagent_langchain.server import api, exports, fragments, live, views
+from coagent_langchain.server import api, exports, fragments, live, session_list, views
 from coagent_langchain.server.intake import Intake
 from coagent_langchain.server.lookups import State, state_of
 from coagent_langchain.server.notices import Notices
@@ -19,6 +19,8 @@ from coagent_langchain.server.security import Security
 from coagent_langchain.server.store import Store, Unavailable
 from coagent_langchain.server.templating import for_a_person, render
 from coagent_langchain.server.timeline_cache import TimelineCache
+
+ROUTES = [*api.routes, *session_list.routes, *views.routes, *fragments.routes, *exports.routes, *live.routes]
 
 
 def build(store: Store, closing: threading.Event, *, token: str | None, hosts: tuple[str, ...]) -> Security:
@@ -30,7 +32,7 @@ def build(store: Store, closing: threading.Event, *, token: str | None, hosts: t
         token, hosts: see `Security`.
     """
     starlette = Starlette(
-        routes=[*api.routes, *views.routes, *fragments.routes, *exports.routes, *live.routes],
+        routes=ROUTES,
         exception_handlers={HTTPException: _http_error, Unavailable: _unavailable, ClientDisconnect: _left},
     )
     starlette.state.shared = State(store, closing, bool(token), TimelineCache(store), Intake(), Notices(), live=set())

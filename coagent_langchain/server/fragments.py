@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import orjson
@@ -13,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from coagent_langchain.server.lookups import number_in, session_and_timeline, session_of, store_of
+from coagent_langchain.server.lookups import number_in, reader_of, session_and_timeline, session_of, store_of
 from coagent_langchain.server.presentation import charts, contents, transcript
 from coagent_langchain.server.presentation import conversation as talk
 from coagent_langchain.server.presentation.details import detail, ref_of
@@ -24,9 +23,9 @@ from coagent_langchain.server.presentation.rows import rows
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.responses import json_response
-from coagent_langchain.server.store import Cursor, Entry, Session, Store, entry_at
+from coagent_langchain.server.store import Cursor, Entry, Session, entry_at
 from coagent_langchain.server.templating import render
-from coagent_langchain.wire import JsonObject, now_ms
+from coagent_langchain.wire import now_ms
 
 PAGE = 200  # events per request (events.js)
 MAX_HITS = 20_000  # most events that a search inside a session finds
@@ -180,15 +179,9 @@ def conversation(request: Request) -> HTMLResponse:
     outline = talk.outline(tree)
     start = number_in(request.query_params, "from")
     end = start + talk.PAGE
-    read_one = partial(read_entry, store_of(request), session.session_id)
-    made = talk.items(outline[start:end], read_one, talk.ran(tree.tools))
+    read = reader_of(store_of(request), session.session_id)
+    made = talk.items(outline[start:end], read, talk.ran(tree.tools))
     return render("conversation.html", items=made, unended=_unended(session), end=end, total=len(outline))
-
-
-def read_entry(store: Store, session_id: str, at: int, seq: int) -> JsonObject | None:
-    """A parsed entry by its position in the session's order."""
-    entry = entry_at(store, session_id, at, seq)
-    return orjson.loads(entry.body) if entry else None
 
 
 def raw(request: Request) -> HTMLResponse:

@@ -6,15 +6,18 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import orjson
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from coagent_langchain.server.intake import Intake
 from coagent_langchain.server.notices import Notices
+from coagent_langchain.server.presentation.conversation import Read
 from coagent_langchain.server.presentation.timeline import Timeline
-from coagent_langchain.server.store import Session, Store
+from coagent_langchain.server.store import Session, Store, entry_at
 from coagent_langchain.server.timeline_cache import TimelineCache
+from coagent_langchain.wire import JsonObject
 
 
 class AnyConvertor(PathConvertor):
@@ -55,6 +58,11 @@ def store_of(request: Request) -> Store:
     return state_of(request).store
 
 
+def base_url_of(request: Request) -> str:
+    """The address of the API, as the client sees it."""
+    return str(request.base_url).rstrip("/") + "/api/v1"
+
+
 def session_of(request: Request) -> Session:
     """The session named in the path, or in the query `id` if the id cannot be part of a path.
 
@@ -78,3 +86,13 @@ def session_and_timeline(request: Request) -> tuple[Session, Timeline]:
     """The session of the request, and its timeline."""
     session = session_of(request)
     return session, state_of(request).timelines.get(session)
+
+
+def reader_of(store: Store, session_id: str) -> Read:
+    """A function that reads a session's entries for a page, each by its position in the session's order."""
+
+    def read(at: int, seq: int) -> JsonObject | None:
+        entry = entry_at(store, session_id, at, seq)
+        return orjson.loads(entry.body) if entry else None
+
+    return read

@@ -13,7 +13,7 @@ import requests
 from starlette.routing import BaseRoute, Route
 
 from coagent_langchain import server
-from coagent_langchain.server import api, views
+from coagent_langchain.server import app
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.security import OPEN
 from tests.server.asking import TOKEN, ask
@@ -27,7 +27,7 @@ def routes(found: list[BaseRoute]) -> Iterator[tuple[str, str]]:
         yield from ((method, path) for method in route.methods or {"GET"})
 
 
-ROUTES = sorted({*routes([*api.routes, *views.routes]), ("GET", "/nothing"), ("GET", "/static/../x")})
+ROUTES = sorted({*routes(app.ROUTES), ("GET", "/nothing"), ("GET", "/static/../x")})
 
 
 def test_every_route_needs_the_token(closed: Running) -> None:
