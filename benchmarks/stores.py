@@ -17,8 +17,8 @@ import orjson
 
 from benchmarks.server import PER_SESSION, entries, texts
 from coagent_langchain import server
-from coagent_langchain.server.store import NewEntry, Store
-from coagent_langchain.server.store.query import Query
+from coagent_langchain.server.store import Store
+from coagent_langchain.server.store.records import NewEntry, Query
 
 
 def insert(store: Store, count: int, batch: int) -> float:

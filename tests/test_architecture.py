@@ -94,7 +94,7 @@ def test_presentation_knows_neither_http_nor_a_database() -> None:
     own = {name for name in known if name.startswith("coagent_langchain.server")}
 
     assert {name for name in own if not name.startswith("coagent_langchain.server.presentation")} == {
-        "coagent_langchain.server.store"
+        "coagent_langchain.server.store.records"
     }
     assert {name for name in known if name.split(".")[0] in ("starlette", "uvicorn", "sqlite3")} == set()
 

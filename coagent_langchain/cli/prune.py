@@ -11,7 +11,7 @@ from coagent_langchain.cli.text import local_time, one_line, table
 from coagent_langchain.wire import now_ms
 
 if TYPE_CHECKING:
-    from coagent_langchain.server.store import Summary
+    from coagent_langchain.server.store.records import Summary
 
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 

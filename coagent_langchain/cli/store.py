@@ -16,8 +16,8 @@ from coagent_langchain.server import check_address, open_beside
 from coagent_langchain.texts import counted
 
 if TYPE_CHECKING:
-    from coagent_langchain.server.store import Pruned
     from coagent_langchain.server.store.clickhouse import ClickHouseStore
+    from coagent_langchain.server.store.records import Pruned
     from coagent_langchain.server.store.sqlite_pruning import StoreFile
 
 VARIABLE = "COAGENT_STORE"  # where other users' `ps` does not show a password

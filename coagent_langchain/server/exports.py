@@ -17,7 +17,8 @@ from coagent_langchain.server.lookups import session_of, store_of
 from coagent_langchain.server.presentation import formats, transcript
 from coagent_langchain.server.presentation.event_summary import summarize_json
 from coagent_langchain.server.responses import blocks
-from coagent_langchain.server.store import Session, every_entry
+from coagent_langchain.server.store import every_entry
+from coagent_langchain.server.store.records import Session
 
 COLUMNS = ("time", "event_type", "prompt_number", "turn_number", "name", "content", "error", "outcome",
            "duration_ms", "input_tokens", "output_tokens", "cached_tokens", "cached", "cost", "event_id", "run_id",

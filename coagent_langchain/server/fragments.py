@@ -23,7 +23,8 @@ from coagent_langchain.server.presentation.rows import rows
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.responses import json_response
-from coagent_langchain.server.store import Cursor, Entry, Session, entry_at
+from coagent_langchain.server.store import entry_at
+from coagent_langchain.server.store.records import Cursor, Entry, Session
 from coagent_langchain.server.templating import render
 from coagent_langchain.wire import now_ms
 

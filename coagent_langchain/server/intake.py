@@ -19,7 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from coagent_langchain.server.jsontext import split
-from coagent_langchain.server.store import NewEntry, Unavailable
+from coagent_langchain.server.store import Unavailable
+from coagent_langchain.server.store.records import NewEntry
 from coagent_langchain.server.validation import faults
 
 MAX_BODY = 10_000_000  # bytes, also after decompression

@@ -15,7 +15,8 @@ from coagent_langchain.server.intake import Intake
 from coagent_langchain.server.notices import Notices
 from coagent_langchain.server.presentation.conversation import Read
 from coagent_langchain.server.presentation.timeline import Timeline
-from coagent_langchain.server.store import Session, Store, entry_at
+from coagent_langchain.server.store import Store, entry_at
+from coagent_langchain.server.store.records import Session
 from coagent_langchain.server.timeline_cache import TimelineCache
 from coagent_langchain.wire import JsonObject
 

@@ -8,7 +8,7 @@ from typing import Any
 from coagent_langchain.events import LogEntry
 from coagent_langchain.server.examples import MEANING, example_of
 from coagent_langchain.server.intake import MAX_BODY, MAX_ENTRIES
-from coagent_langchain.server.store import STATUSES
+from coagent_langchain.server.store.records import STATUSES
 from coagent_langchain.server.validation import MAX_ENTRY
 from coagent_langchain.wire import ENVELOPE
 

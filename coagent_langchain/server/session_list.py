@@ -13,8 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server.lookups import base_url_of, number_in, state_of, store_of
 from coagent_langchain.server.presentation import formats
-from coagent_langchain.server.store import STATUSES
-from coagent_langchain.server.store.query import Page, Query
+from coagent_langchain.server.store.records import STATUSES, Page, Query
 from coagent_langchain.server.store.search import FOUND
 from coagent_langchain.server.templating import render
 from coagent_langchain.wire import EventType, now_ms

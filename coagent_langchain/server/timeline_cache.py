@@ -7,7 +7,8 @@ from collections import OrderedDict
 
 from coagent_langchain.server.presentation.event_summary import summarize_json
 from coagent_langchain.server.presentation.timeline import Timeline, build
-from coagent_langchain.server.store import Session, Store, every_entry
+from coagent_langchain.server.store import Store, every_entry
+from coagent_langchain.server.store.records import Session
 
 KEPT_ENTRIES = 120_000  # entries in all cached timelines; about 0.4 KB of memory each
 KEPT_TIMELINES = 500

@@ -15,8 +15,7 @@ from coagent_langchain.server import manual, openapi
 from coagent_langchain.server.lookups import base_url_of, reader_of, session_of, state_of, store_of
 from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.compare import figures, first_call, left_out, pairs, settings, sides
-from coagent_langchain.server.store import Session
-from coagent_langchain.server.store.query import Query
+from coagent_langchain.server.store.records import Query, Session
 from coagent_langchain.server.templating import render
 
 RECENT = 50  # sessions offered for comparison

@@ -13,7 +13,7 @@ from coagent_langchain.server.presentation.conversation import Item, Read, items
 from coagent_langchain.server.presentation.details import Detail, detail
 from coagent_langchain.server.presentation.event_summary import summarize
 from coagent_langchain.server.presentation.timeline import Timeline, build
-from coagent_langchain.server.store import Entry
+from coagent_langchain.server.store.records import Entry
 from tests.server.story import Story
 
 

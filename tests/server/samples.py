@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from coagent_langchain.server.intake import parse
-from coagent_langchain.server.store import Entry, NewEntry, Store
-from coagent_langchain.server.store.query import Query
+from coagent_langchain.server.store import Store
+from coagent_langchain.server.store.records import Entry, NewEntry, Query
 
 T0 = 1_760_000_000_000
 _numbers = itertools.count(1)

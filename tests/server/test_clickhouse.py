@@ -20,9 +20,10 @@ import requests
 from coagent_langchain import server
 from coagent_langchain.cli import main
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import NewEntry, Pruned, Store
+from coagent_langchain.server.store import Store
 from coagent_langchain.server.store import clickhouse_schema as schema
 from coagent_langchain.server.store.clickhouse_rows import Numbers
+from coagent_langchain.server.store.records import NewEntry, Pruned
 from tests.server.clickhouse_door import Door
 from tests.server.samples import T0, bodies, entry, hits, holding, new, put
 from tests.waiting import until

@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from coagent_langchain.server.store import NewEntry, Unavailable
+from coagent_langchain.server.store import Unavailable
 from coagent_langchain.server.store.commit import WAITING, GroupCommit
+from coagent_langchain.server.store.records import NewEntry
 
 
 def of(*sizes: int) -> list[NewEntry]:

@@ -9,7 +9,7 @@ import pytest
 from coagent_langchain import CoagentClient
 from coagent_langchain.server.presentation.compare import figures, marked
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import Session
+from coagent_langchain.server.store.records import Session
 from tests.server import sessions
 from tests.server.drawing import comparison, drawn, timeline
 from tests.server.pages import get, log, shown

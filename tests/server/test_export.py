@@ -12,7 +12,7 @@ import requests
 
 from coagent_langchain.server.exports import table
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import Session
+from coagent_langchain.server.store.records import Session
 from tests.server import samples, sessions
 from tests.server.pages import get, log
 from tests.server.story import Story

@@ -13,8 +13,8 @@ import requests
 
 from coagent_langchain.server.intake import parse
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store import MAX_FACETS, Store, connection_pool, query, search
-from coagent_langchain.server.store.query import Page, Query
+from coagent_langchain.server.store import MAX_FACETS, Store, connection_pool, search, sql
+from coagent_langchain.server.store.records import Page, Query
 from tests.server.samples import T0, entry, hits, holding, put
 
 
@@ -156,7 +156,7 @@ def test_page_knows_what_the_sessions_of_a_filter_have(store: Store) -> None:
 def test_counts_of_very_many_sessions_are_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """They would take seconds."""
     some_sessions(store)
-    monkeypatch.setattr(query, "COUNTED", 1)
+    monkeypatch.setattr(sql, "COUNTED", 1)
     pages = [store.sessions(Query(counts=True, type=name)) for name in ("llm_call", "llm_response")]
 
     assert [(page.total, page.counts.get("model")) for page in pages] == [(2, None), (1, {"llama3": 1})]

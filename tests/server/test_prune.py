@@ -19,7 +19,8 @@ from coagent_langchain import server
 from coagent_langchain.cli import main, prune
 from coagent_langchain.cli.text import local_time
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import Pruned, sqlite_index
+from coagent_langchain.server.store import sqlite_index
+from coagent_langchain.server.store.records import Pruned
 from coagent_langchain.server.store.sqlite_file import connect
 from coagent_langchain.server.store.sqlite_pruning import AT_ONCE, MOST, StoreFile
 from coagent_langchain.server.store.sqlite_schema import MIGRATIONS

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from coagent_langchain.server.store import Session, Store
-from coagent_langchain.server.store.query import Query
+from coagent_langchain.server.store import Store
+from coagent_langchain.server.store.records import Query, Session
 from coagent_langchain.server.timeline_cache import TimelineCache
 from coagent_langchain.wire import now_ms
 from tests.server.samples import T0, entry, put

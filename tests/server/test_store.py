@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from coagent_langchain.server.store import PAGE, Cursor, NewEntry, Session, Store, Summary, Unavailable, every_entry
-from coagent_langchain.server.store.query import Query
+from coagent_langchain.server.store import PAGE, Store, Unavailable, every_entry
+from coagent_langchain.server.store.records import Cursor, NewEntry, Query, Session, Summary
 from coagent_langchain.unended import NO_END
 from coagent_langchain.wire import now_ms
 from tests.server.samples import T0, bodies, entry, event_ids, holding, new, put

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from coagent_langchain.server.presentation import transcript
 from coagent_langchain.server.presentation.jsonview import pretty
-from coagent_langchain.server.store import Session
+from coagent_langchain.server.store.records import Session
 from tests.server.drawing import ASKED, TOOL
 from tests.server.samples import entry
 from tests.server.story import T0, Story

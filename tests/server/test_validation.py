@@ -18,7 +18,7 @@ from coagent_langchain.events import LogEntry
 from coagent_langchain.server.intake import parse
 from coagent_langchain.server.jsontext import split
 from coagent_langchain.server.running import Running
-from coagent_langchain.server.store.query import Query
+from coagent_langchain.server.store.records import Query
 from coagent_langchain.server.validation import faults
 from coagent_langchain.wire import ENVELOPE, EventType
 from tests.server.samples import entry

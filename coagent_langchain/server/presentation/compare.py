@@ -20,7 +20,7 @@ from coagent_langchain.server.presentation.jsonview import parsed, pretty
 from coagent_langchain.server.presentation.prose import prose
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.presentation.values import Value, mapping
-from coagent_langchain.server.store import Session
+from coagent_langchain.server.store.records import Session
 
 MAX_PROMPTS = 50
 MAX_DIFF = 4_000  # characters of an answer that are compared word by word

@@ -16,7 +16,7 @@ from coagent_langchain.server.presentation.event_summary import EventSummary, su
 from coagent_langchain.server.presentation.jsonview import pretty, shown, tree
 from coagent_langchain.server.presentation.parts import Part, of_stack
 from coagent_langchain.server.presentation.values import Value, mapping
-from coagent_langchain.server.store import Entry
+from coagent_langchain.server.store.records import Entry
 from coagent_langchain.wire import JsonObject
 
 

@@ -15,7 +15,7 @@ from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.jsonview import pretty
 from coagent_langchain.server.presentation.sent import sent
 from coagent_langchain.server.presentation.values import Value, mapping, text
-from coagent_langchain.server.store import Session
+from coagent_langchain.server.store.records import Session
 from coagent_langchain.wire import ENVELOPE, JsonObject
 
 FIELDS = ("llm_call", "llm_response", "tool_call", "tool_response", "error_info", "input_data", "output_data",

@@ -13,18 +13,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import (
-    ALL,
-    MAX_FACETS,
-    MAX_PAGE,
-    Cursor,
-    Entry,
-    NewEntry,
-    Pruned,
-    Session,
-    Store,
-    Summary,
-)
+from coagent_langchain.server.store import ALL, MAX_FACETS, MAX_PAGE, Store
 from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store import clickhouse_sessions as sessions
 from coagent_langchain.server.store.clickhouse_schema import SESSIONS
@@ -32,9 +21,9 @@ from coagent_langchain.server.store.clickhouse_table import prepare
 from coagent_langchain.server.store.clickhouse_writer import Writer, available
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.connection_pool import ConnectionPool
-from coagent_langchain.server.store.query import Page, Query, by_kind, counts_wanted
+from coagent_langchain.server.store.records import Cursor, Entry, NewEntry, Page, Pruned, Query, Session, Summary
 from coagent_langchain.server.store.search import Terms, newest_sessions
-from coagent_langchain.server.store.sql import sorted_by, summary, totals
+from coagent_langchain.server.store.sql import by_kind, counts_wanted, sorted_by, summary, totals
 
 COMMIT = 10_000  # entries per insert: large inserts make few parts
 FRESH = 0.2  # seconds that the highest seq is cached: live views poll often, and other servers write too

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.store import Entry, NewEntry
+from coagent_langchain.server.store.records import Entry, NewEntry
 from coagent_langchain.server.store.search import searched
 from coagent_langchain.wire import ENVELOPE
 

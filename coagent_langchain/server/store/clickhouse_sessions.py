@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from coagent_langchain.server.store import MAX_FACETS, Session
-from coagent_langchain.server.store.query import Query
+from coagent_langchain.server.store import MAX_FACETS
+from coagent_langchain.server.store.records import Query, Session
 from coagent_langchain.server.store.search import words_and_phrases
 from coagent_langchain.server.store.sql import SESSION, status_now
 

@@ -9,10 +9,11 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
-from coagent_langchain.server.store import NewEntry, Pruned, Unavailable
+from coagent_langchain.server.store import Unavailable
 from coagent_langchain.server.store import clickhouse_rows as rows
 from coagent_langchain.server.store.clickhouse_schema import SESSIONS
 from coagent_langchain.server.store.clickhouse_table import Table, count_anew
+from coagent_langchain.server.store.records import NewEntry, Pruned
 
 CHECKED = 500  # event ids per query for copies
 PRUNED_AT_ONCE = 500  # sessions per step

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from coagent_langchain.server.store import NewEntry, Unavailable
+from coagent_langchain.server.store import Unavailable
+from coagent_langchain.server.store.records import NewEntry
 
 WAITING = 64 << 20  # bytes of entries that may be queued: 60,000 of about 1 KB
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.store.query import Cut
+from coagent_langchain.server.store.records import Cut
 
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
 _TOKEN = re.compile(r"[^\W_]+")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from coagent_langchain.server.store.query import SORTS
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from coagent_langchain.server.store.records import SORTS, Query
 from coagent_langchain.server.store.rollup import COUNTS
 from coagent_langchain.unended import NO_END, PAUSE_MS, SILENT_MS
 from coagent_langchain.wire import now_ms
 
+COUNTED = 10_000  # most sessions whose types, models and tags are counted: all of these are read for it
 # of a session: NULL if no response reports tokens, as in `rollup.session_counts`
 TOTAL_TOKENS = "CASE WHEN total_tokens > 0 OR input_reports + output_reports > 0 THEN total_tokens END"
 # why a session has failed, or what its last run failed with if that is the last thing it has done; else ""
@@ -50,3 +54,16 @@ def sorted_by(sort: str, inputs: str) -> str:
     if sort == "prompts":
         return f"CASE WHEN {inputs} > prompts THEN {inputs} ELSE prompts END"
     return {"last": "last_ms", "first": "first_ms", "total_tokens": TOTAL_TOKENS}.get(sort, sort)
+
+
+def counts_wanted(query: Query, where: str, total: int) -> bool:
+    """Whether to fill `Page.counts`, given the SQL of the filters and the number of sessions that match."""
+    return query.counts and bool(where) and total <= COUNTED
+
+
+def by_kind(rows: Iterable[Sequence[Any]]) -> dict[str, dict[str, int]]:
+    """`Page.counts` from rows of kind, value and number."""
+    counts: dict[str, dict[str, int]] = {"type": {}, "model": {}, "tag": {}}
+    for kind, value, number in rows:
+        counts[kind][value] = number
+    return counts

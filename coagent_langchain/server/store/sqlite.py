@@ -16,25 +16,13 @@ from typing import Any, Literal
 import orjson
 
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import (
-    ALL,
-    MAX_FACETS,
-    MAX_PAGE,
-    Cursor,
-    Entry,
-    NewEntry,
-    Session,
-    Store,
-    Summary,
-    sqlite_index,
-    sqlite_sessions,
-)
+from coagent_langchain.server.store import ALL, MAX_FACETS, MAX_PAGE, Store, sqlite_index, sqlite_sessions
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.connection_pool import ConnectionPool
-from coagent_langchain.server.store.query import Page, Query, by_kind, counts_wanted
+from coagent_langchain.server.store.records import Cursor, Entry, NewEntry, Page, Query, Session, Summary
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.server.store.search import Terms, newest_sessions
-from coagent_langchain.server.store.sql import sorted_by, totals
+from coagent_langchain.server.store.sql import by_kind, counts_wanted, sorted_by, totals
 from coagent_langchain.server.store.sqlite_file import (
     CHECKPOINT,
     Lock,

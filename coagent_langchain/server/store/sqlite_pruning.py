@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import Pruned, Summary, sqlite_index, sqlite_sessions
+from coagent_langchain.server.store import sqlite_index, sqlite_sessions
+from coagent_langchain.server.store.records import Pruned, Summary
 from coagent_langchain.server.store.sqlite_file import Lock, connect, transaction
 from coagent_langchain.server.store.sqlite_schema import migrate, version_of
 

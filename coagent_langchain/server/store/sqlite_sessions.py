@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from coagent_langchain.server.store import ALL, MAX_FACETS, Session, Summary
-from coagent_langchain.server.store.query import Query
+from coagent_langchain.server.store import ALL, MAX_FACETS
+from coagent_langchain.server.store.records import Query, Session, Summary
 from coagent_langchain.server.store.rollup import COUNTERS, Rollup
 from coagent_langchain.server.store.search import words_and_phrases
 from coagent_langchain.server.store.sql import SESSION, status_now, summary
