@@ -50,7 +50,7 @@ CHOICES = {"status": STATUSES, "type": tuple(EventType), "period": tuple(PERIODS
 
 def home(request: Request) -> HTMLResponse:
     """The list of sessions, or, if there are none, the lines to paste into a program."""
-    context = _list(request, counts=True)
+    context = _list(request, count_facets=True)
     if not context["page"].total and not context["filtered"]:
         return render("sessions.html", onboarding=True, base_url=base_url_of(request),
                       token=state_of(request).token_needed)  # fmt: skip
@@ -63,9 +63,9 @@ def session_rows(request: Request) -> HTMLResponse:
     return render("session_rows.html", **_list(request))
 
 
-def _list(request: Request, *, counts: bool = False) -> dict[str, Any]:
-    """What the table of sessions shows for the query in the address; `counts` is for the filters above it."""
-    query = replace(read_query(request.query_params), counts=counts)
+def _list(request: Request, *, count_facets: bool = False) -> dict[str, Any]:
+    """What the table of sessions shows for the query in the address; `count_facets` is for the filters above it."""
+    query = replace(read_query(request.query_params), count_facets=count_facets)
     page = store_of(request).sessions(query)
     if page.total and not page.sessions:  # past the end: the last page
         query = replace(query, offset=(page.total - 1) // PAGE * PAGE)
@@ -133,12 +133,12 @@ def _filters(request: Request, query: Query, page: Page) -> list[tuple[str, str,
     store = store_of(request)
 
     def named(values: Iterable[str], kind: str = "", chosen: str = "") -> list[tuple[str, str]]:
-        counted = page.counts.get(kind, {})
+        counted = page.facet_counts.get(kind, {})
         told = {value: f" ({formats.count(number)})" for value, number in counted.items() if value != chosen}
         return [("", "any"), *((str(value), formats.preview(str(value), 60) + told.get(value, "")) for value in values)]
 
     def common(kind: Literal["model", "tag"], chosen: str) -> list[tuple[str, str]]:
-        return named(sorted({*store.facets(kind), *page.counts.get(kind, ()), chosen} - {""}), kind, chosen)
+        return named(sorted({*store.facets(kind), *page.facet_counts.get(kind, ()), chosen} - {""}), kind, chosen)
 
     order = ("" if query.ascending else "-") + query.sort
     orders = [(each.replace(NEWEST, ""), text) for each, text in ORDERS.items()]

@@ -135,12 +135,13 @@ def test_list_says_what_the_sessions_of_a_filter_used(running: Running) -> None:
 
 
 COUNTS: list[tuple[Query, dict[str, dict[str, int]]]] = [
-    (Query(type="error", counts=True, limit=1), {"type": {"llm_call": 1, "error": 1}, "model": {"gpt-4o": 1},
-                                                 "tag": {"travel": 1}}),
-    (Query(text="a", counts=True, limit=1), {"type": {"session_start": 1, "session_end": 1, "llm_call": 1, "error": 1},
-                                             "model": {"gpt-4o": 1}, "tag": {"kitchen": 1, "travel": 1}}),
-    (Query(tag="nothing", counts=True), {"type": {}, "model": {}, "tag": {}}),
-    (Query(counts=True), {}),
+    (Query(type="error", count_facets=True, limit=1), {
+        "type": {"llm_call": 1, "error": 1}, "model": {"gpt-4o": 1}, "tag": {"travel": 1}}),
+    (Query(text="a", count_facets=True, limit=1), {
+        "type": {"session_start": 1, "session_end": 1, "llm_call": 1, "error": 1},
+        "model": {"gpt-4o": 1}, "tag": {"kitchen": 1, "travel": 1}}),
+    (Query(tag="nothing", count_facets=True), {"type": {}, "model": {}, "tag": {}}),
+    (Query(count_facets=True), {}),
     (Query(type="error"), {}),
 ]  # fmt: skip
 
@@ -150,16 +151,16 @@ def test_page_knows_what_the_sessions_of_a_filter_have(store: Store) -> None:
     some_sessions(store)
     put(store, entry("error", 120, "b", meta={"tags": ["travel"]}))
 
-    assert [(query, store.sessions(query).counts) for query, _ in COUNTS] == COUNTS
+    assert [(query, store.sessions(query).facet_counts) for query, _ in COUNTS] == COUNTS
 
 
 def test_counts_of_very_many_sessions_are_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """They would take seconds."""
     some_sessions(store)
     monkeypatch.setattr(sql, "COUNTED", 1)
-    pages = [store.sessions(Query(counts=True, type=name)) for name in ("llm_call", "llm_response")]
+    pages = [store.sessions(Query(count_facets=True, type=name)) for name in ("llm_call", "llm_response")]
 
-    assert [(page.total, page.counts.get("model")) for page in pages] == [(2, None), (1, {"llama3": 1})]
+    assert [(page.total, page.facet_counts.get("model")) for page in pages] == [(2, None), (1, {"llama3": 1})]
 
 
 def test_counts_of_many_tags_leave_room_for_a_rare_type(store: Store) -> None:
@@ -167,7 +168,7 @@ def test_counts_of_many_tags_leave_room_for_a_rare_type(store: Store) -> None:
     tags = [f"user:{number:03}" for number in range(MAX_FACETS)]
     put(store, *(entry(session_id=name, meta={"tags": tags}) for name in ("a", "b")), entry("error", session_id="a"))
 
-    assert store.sessions(Query(tag=tags[0], counts=True)).counts == {
+    assert store.sessions(Query(tag=tags[0], count_facets=True)).facet_counts == {
         "type": {"info": 2, "error": 1},
         "model": {},
         "tag": dict.fromkeys(tags, 2),

@@ -6,31 +6,28 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any, Literal
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import ALL, MAX_FACETS, MAX_PAGE, Store
-from coagent_langchain.server.store import clickhouse_rows as rows
-from coagent_langchain.server.store import clickhouse_sessions as sessions
+from coagent_langchain.server.store import ALL, MAX_FACETS, MAX_PAGE, clickhouse_rows, clickhouse_sessions
 from coagent_langchain.server.store.clickhouse_schema import SESSIONS
 from coagent_langchain.server.store.clickhouse_table import prepare
 from coagent_langchain.server.store.clickhouse_writer import Writer, available
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.connection_pool import ConnectionPool
-from coagent_langchain.server.store.records import Cursor, Entry, NewEntry, Page, Pruned, Query, Session, Summary
-from coagent_langchain.server.store.search import Terms, newest_sessions
-from coagent_langchain.server.store.sql import by_kind, counts_wanted, sorted_by, summary, totals
+from coagent_langchain.server.store.records import Cursor, Entry, NewEntry, Pruned, Session, Summary
+from coagent_langchain.server.store.search import Terms
+from coagent_langchain.server.store.sql import SqlStore, summary
 
 COMMIT = 10_000  # entries per insert: large inserts make few parts
 FRESH = 0.2  # seconds that the highest seq is cached: live views poll often, and other servers write too
 PAGE = 200  # entries per step of a search through all sessions
 
 
-class ClickHouseStore(Store):
+class ClickHouseStore(SqlStore):
     """A `Store` in a ClickHouse database.
 
     Parameters:
@@ -40,6 +37,8 @@ class ClickHouseStore(Store):
     Raises:
         ConfigurationError: the database cannot be reached or used, or does not exist.
     """
+
+    _dialect = clickhouse_sessions
 
     def __init__(self, connect: Callable[[], Client], database: str, *, make: bool = True) -> None:
         self._db = database
@@ -84,7 +83,7 @@ class ClickHouseStore(Store):
 
     # reading
 
-    def _all(self, sql: str, **parameters: Any) -> Sequence[Sequence[Any]]:
+    def _all(self, sql: str, parameters: Any = None) -> Sequence[Sequence[Any]]:
         with available(), self._pool.connection() as client:
             result: Sequence[Sequence[Any]] = client.query(sql, parameters=parameters).result_rows
         return result
@@ -97,31 +96,15 @@ class ClickHouseStore(Store):
     def summaries(self, newest: int = ALL) -> list[Summary]:
         order = "ORDER BY first_ms DESC, session_id DESC LIMIT {newest:Int64}"
         columns = f"{summary()}, arraySort(models), arraySort(tags)"
-        found = self._all(f"SELECT {columns} FROM {self._sessions} {order}", newest=newest)
+        found = self._all(f"SELECT {columns} FROM {self._sessions} {order}", {"newest": newest})
         return [Summary(*row) for row in found][::-1]
-
-    def sessions(self, query: Query) -> Page:
-        holding, cut = newest_sessions(self._holding(query))
-        where, parameters = sessions.where(query, holding)
-        direction = "ASC" if query.ascending else "DESC"
-        first = f"{sorted_by(query.sort, sessions.INPUTS)} {direction} NULLS LAST"
-        order = f"{first}, first_ms {direction}, session_id {direction}"
-        found = self._all(
-            f"{sessions.SELECT} FROM {self._sessions} {where} ORDER BY {order}"
-            " LIMIT {limit:UInt32} OFFSET {offset:UInt32}",
-            **parameters, limit=query.limit, offset=query.offset,
-        )  # fmt: skip
-        total, *used = self._all(f"SELECT {totals(where)} FROM {self._sessions} {where}", **parameters)[0]
-        page = Page([sessions.session_of(row) for row in found], total, cut, *used)
-        if not counts_wanted(query, where, total):
-            return page
-        return replace(page, counts=by_kind(self._all(sessions.counts(self._sessions, where), **parameters)))
 
     def session(self, session_id: str) -> Session | None:
         found = self._all(
-            f"{sessions.SELECT} FROM {self._sessions} WHERE session_id = {{session:String}}", session=session_id
+            f"{clickhouse_sessions.SELECT} FROM {self._sessions} WHERE session_id = {{session:String}}",
+            {"session": session_id},
         )
-        return sessions.session_of(found[0]) if found else None
+        return clickhouse_sessions.session_of(found[0]) if found else None
 
     def facets(self, kind: Literal["model", "tag"]) -> list[str]:
         column = {"model": "models", "tag": "tags"}[kind]
@@ -139,17 +122,17 @@ class ClickHouseStore(Store):
                     ORDER BY ms, number LIMIT 1 BY event_id, cityHash64(text, row) LIMIT {{limit:UInt32}}
                 )
             ) WHERE total <= {MAX_PAGE} OR total = size ORDER BY ms, number""",
-            session=session_id, ms=timestamp, seq=seq, limit=limit,
-        )  # fmt: skip
-        return [rows.entry(*row) for row in found]
+            {"session": session_id, "ms": timestamp, "seq": seq, "limit": limit},
+        )
+        return [clickhouse_rows.entry(*row) for row in found]
 
     def entry(self, session_id: str, event_id: str) -> Entry | None:
         found = self._all(
             f"""SELECT {self._table.entry} FROM {self._db}.log_entries
             WHERE session_id = {{session:String}} AND event_id = {{event:String}} ORDER BY ms, number LIMIT 1""",
-            session=session_id, event=event_id,
-        )  # fmt: skip
-        return rows.entry(*found[0]) if found else None
+            {"session": session_id, "event": event_id},
+        )
+        return clickhouse_rows.entry(*found[0]) if found else None
 
     def search(self, session_id: str, text: str, limit: int) -> list[int]:
         if not (terms := Terms(text)):
@@ -161,22 +144,12 @@ class ClickHouseStore(Store):
             found = [row[1] for row in candidates if self._table.has(terms, *row[1:])]
         return sorted(found, reverse=True)[:limit]
 
-    def _among(self, filters: Query) -> set[str] | None:
-        """The ids of the sessions that match these filters; None if there are none."""
-        where, parameters = sessions.where(filters, [])
-        sql = f"SELECT session_id FROM {self._sessions} {where}"
-        return {row[0] for row in self._all(sql, **parameters)} if where else None
-
-    def _holding(self, query: Query) -> Iterator[str | None]:
-        """For each entry that may contain the words, newest first: its session's id, or None if it does not match."""
-        if not (terms := Terms(query.text)):
-            return
-        among = self._among(replace(query, text=""))
+    def _holding(self, terms: Terms, among: set[str] | None) -> Iterator[str | None]:
         sql, parameters = self._candidates(terms)
         sql += f" AND number < {{before:UInt64}} ORDER BY number DESC LIMIT {PAGE}"
         before = 2**62
         while True:
-            page = self._all(sql, before=before, **parameters)
+            page = self._all(sql, {"before": before, **parameters})
             for session_id, before, *searched in page:
                 matches = (among is None or session_id in among) and self._table.has(terms, before, *searched)
                 yield session_id if matches else None
@@ -201,4 +174,4 @@ class ClickHouseStore(Store):
         sql = f"""SELECT 1 FROM {self._db}.log_entries
             WHERE session_id = {{session:String}}
             AND {self._table.seq} > {{after:UInt64}} AND {self._table.seq} <= {{until:UInt64}} LIMIT 1"""
-        return bool(self._all(sql, session=session_id, after=after, until=until))
+        return bool(self._all(sql, {"session": session_id, "after": after, "until": until}))

@@ -15,7 +15,7 @@ from coagent_langchain.wire import ENVELOPE
 
 LAST_MS = 9_999_999_999_999  # in the year 2286: the latest that ClickHouse reads as decimal seconds
 _COPIED = tuple(name for name in ENVELOPE if name != "timestamp")  # columns that take the value unchanged
-_OWN = frozenset((*ENVELOPE, "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata"))
+_WITH_COLUMN = frozenset((*ENVELOPE, "agent_stack", "prompt", "conversation_context", "meta", "custom_metadata"))
 _EVENT = frozenset(("input_data", "output_data", "graph_context", "consensus_info", "routing_type", "llm_call",
                     "llm_response", "tool_call", "tool_response", "error_info", "performance_metrics", "test_result",
                     "target_component"))  # fmt: skip
@@ -34,7 +34,7 @@ def line(entry: NewEntry, number: int, own: bool) -> bytes:
     row = _base(entry, number, own)
     row["event_data"] = {name: _safe(fields[name]) for name in _EVENT if fields.get(name) is not None}
     row |= {name: _safe(fields[name]) for name in _JSON if fields.get(name) is not None}
-    rest = {name: _safe(value) for name, value in fields.items() if name not in _OWN and name not in _EVENT}
+    rest = {name: _safe(value) for name, value in fields.items() if name not in _WITH_COLUMN and name not in _EVENT}
     nested = rest.pop("additional_properties", None)
     # last: the text in `raw`, whatever the entry calls so
     row["additional_properties"] = rest | (nested if isinstance(nested, dict) else {}) | row["additional_properties"]

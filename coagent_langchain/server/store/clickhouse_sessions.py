@@ -10,6 +10,7 @@ from coagent_langchain.server.store.records import Query, Session
 from coagent_langchain.server.store.search import words_and_phrases
 from coagent_langchain.server.store.sql import SESSION, status_now
 
+TIES: tuple[str, ...] = ("first_ms", "session_id")
 INPUTS = "toInt64(types['user_input'])"
 SELECT = f"SELECT types, arraySort(models), arraySort(tags), {SESSION}, turns"
 
@@ -20,8 +21,13 @@ def session_of(row: Sequence[Any]) -> Session:
     return Session.of(rest, types=types, models=models, tags=tags)
 
 
-def counts(sessions: str, where: str) -> str:
-    """The SELECT for `Page.counts` of the sessions that a WHERE clause chooses."""
+def page(sessions: str, where: str, order: str, limit: str) -> str:
+    """See `Dialect.page`."""
+    return f"{SELECT} FROM {sessions} {where} {order} {limit}"
+
+
+def facet_counts(sessions: str, where: str) -> str:
+    """See `Dialect.facet_counts`."""
     kinds = (("type", "mapKeys(types)"), ("model", "models"), ("tag", "tags"))
     pairs = ", ".join(f"arrayMap(value -> ('{kind}', value), {values})" for kind, values in kinds)
     return f"""SELECT pair.1, pair.2, count() FROM
@@ -30,11 +36,7 @@ def counts(sessions: str, where: str) -> str:
 
 
 def where(query: Query, found: list[str]) -> tuple[str, dict[str, Any]]:
-    """The WHERE clause of a query on the roll-up, and its parameters.
-
-    Parameters:
-        found: ids of sessions with an entry that contains all words of `query.text`.
-    """
+    """See `Dialect.where`."""
     terms: list[str] = []
     parameters: dict[str, Any] = {}
     for name, term, value in (

@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
 from coagent_langchain.server.store import Unavailable
-from coagent_langchain.server.store import clickhouse_rows as rows
+from coagent_langchain.server.store.clickhouse_rows import Numbers, line, plain
 from coagent_langchain.server.store.clickhouse_schema import SESSIONS
 from coagent_langchain.server.store.clickhouse_table import Table, count_anew
 from coagent_langchain.server.store.records import NewEntry, Pruned
@@ -28,7 +28,7 @@ class Writer:
         self._client = client
         self._db = database
         self._table = table
-        self._numbers = rows.Numbers()
+        self._numbers = Numbers()
 
     def close(self) -> None:
         """Close the connection."""
@@ -43,7 +43,7 @@ class Writer:
         with available():
             if new := self._without_copies(entries):
                 numbers = self._numbers.take(len(new))
-                lines = [rows.line(entry, number, self._table.own) for entry, number in zip(new, numbers, strict=True)]
+                lines = [line(entry, number, self._table.own) for entry, number in zip(new, numbers, strict=True)]
                 self._insert(lines, new)
 
     def _without_copies(self, entries: list[NewEntry]) -> list[NewEntry]:
@@ -76,10 +76,10 @@ class Writer:
             raise
         except DatabaseError:
             if len(lines) == 1:
-                plain = rows.plain(lines[0], entries[0], self._table.own)
-                if plain == lines[0]:
+                text_only = plain(lines[0], entries[0], self._table.own)
+                if text_only == lines[0]:
                     raise
-                return self._insert([plain], entries)
+                return self._insert([text_only], entries)
             half = len(lines) // 2
             self._insert(lines[:half], entries[:half])
             self._insert(lines[half:], entries[half:])

@@ -167,7 +167,7 @@ class Query:
         status: one of `STATUSES`.
         type: event type that the session must contain.
         since_ms: the session has entries since this time.
-        counts: whether to count what the sessions have, if there is a filter.
+        count_facets: whether to fill `Page.facet_counts`, if there is a filter.
         sort: what to sort by, one of `SORTS`; descending unless `ascending`.
     """
 
@@ -177,7 +177,7 @@ class Query:
     model: str = ""
     tag: str = ""
     since_ms: int | None = None
-    counts: bool = False
+    count_facets: bool = False
     sort: str = "last"
     ascending: bool = False
     limit: int = 50
@@ -194,8 +194,8 @@ class Page:
             its "time" limit; "" if none are missing.
         total_tokens, cost, unpriced_calls: sums over all sessions that match, as in `Session`; None if the query has no
             filter, or no session has any.
-        counts: for "type", "model" and "tag": value → number of sessions that match and have it, of the most common
-            values of each; empty unless the query asks for it, or if more than `COUNTED` sessions match.
+        facet_counts: for "type", "model" and "tag": value → number of sessions that match and have it, of the most
+            common values of each; empty unless the query asks for it, or if more than `sql.COUNTED` sessions match.
     """
 
     sessions: list[Session]
@@ -204,4 +204,4 @@ class Page:
     total_tokens: int | None = None
     cost: float | None = None
     unpriced_calls: int = 0
-    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    facet_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

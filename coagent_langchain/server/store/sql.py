@@ -1,12 +1,15 @@
-"""SQL expressions over the roll-up for both databases: values that depend on the time, and unknown ones."""
+"""What both databases have in common: SQL expressions over the roll-up, and how sessions are found."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
 
-from coagent_langchain.server.store.records import SORTS, Query
+from coagent_langchain.server.store import Store
+from coagent_langchain.server.store.records import SORTS, Cut, Page, Query, Session
 from coagent_langchain.server.store.rollup import COUNTS
+from coagent_langchain.server.store.search import Terms, newest_sessions
 from coagent_langchain.unended import NO_END, PAUSE_MS, SILENT_MS
 from coagent_langchain.wire import now_ms
 
@@ -45,7 +48,7 @@ def sorted_by(sort: str, inputs: str) -> str:
     """The sort key of a list of sessions, equal to the value shown: see `Session.duration_ms`, `Session.prompts`.
 
     Parameters:
-        inputs: expression for the number of `user_input` entries of a session.
+        inputs: see `Dialect`.
     """
     if sort not in SORTS:  # it is inserted into the SQL
         raise ValueError(f"unknown sort {sort!r}")
@@ -56,14 +59,76 @@ def sorted_by(sort: str, inputs: str) -> str:
     return {"last": "last_ms", "first": "first_ms", "total_tokens": TOTAL_TOKENS}.get(sort, sort)
 
 
-def counts_wanted(query: Query, where: str, total: int) -> bool:
-    """Whether to fill `Page.counts`, given the SQL of the filters and the number of sessions that match."""
-    return query.counts and bool(where) and total <= COUNTED
+class Dialect(Protocol):
+    """The SQL on the roll-up in which the databases differ: a module of each.
+
+    Attributes:
+        INPUTS: expression for the number of `user_input` entries of a session.
+        TIES: what sessions are sorted by that are otherwise equal.
+    """
+
+    INPUTS: str
+    TIES: tuple[str, ...]
+
+    def session_of(self, row: Sequence[Any]) -> Session:
+        """The `Session` of a row of `page`."""
+
+    def where(self, query: Query, found: list[str]) -> tuple[str, Any]:
+        """The WHERE clause of a query, "" if it has no filter, and its parameters.
+
+        Parameters:
+            found: ids of sessions with an entry that contains all words of `query.text`.
+        """
+
+    def page(self, sessions: str, where: str, order: str, limit: str) -> str:
+        """The SELECT for a page of sessions, from its clauses."""
+
+    def facet_counts(self, sessions: str, where: str) -> str:
+        """The SELECT for `Page.facet_counts` of the sessions that a WHERE clause chooses."""
 
 
-def by_kind(rows: Iterable[Sequence[Any]]) -> dict[str, dict[str, int]]:
-    """`Page.counts` from rows of kind, value and number."""
-    counts: dict[str, dict[str, int]] = {"type": {}, "model": {}, "tag": {}}
-    for kind, value, number in rows:
-        counts[kind][value] = number
-    return counts
+class SqlStore(Store, Protocol):
+    """What both databases do alike: finding sessions.
+
+    Attributes:
+        _sessions: the roll-up, as in a FROM clause.
+    """
+
+    _dialect: Dialect
+    _sessions: str
+
+    def sessions(self, query: Query) -> Page:
+        found, cut = self._newest_with(Terms(query.text), replace(query, text=""))
+        where, parameters = self._dialect.where(query, found)
+        direction = "ASC" if query.ascending else "DESC"
+        first = f"{sorted_by(query.sort, self._dialect.INPUTS)} {direction} NULLS LAST"
+        order = ", ".join([f"ORDER BY {first}", *(f"{tie} {direction}" for tie in self._dialect.TIES)])
+        limit = f"LIMIT {query.limit:d} OFFSET {query.offset:d}"
+        rows = self._all(self._dialect.page(self._sessions, where, order, limit), parameters)
+        total, *used = self._all(f"SELECT {totals(where)} FROM {self._sessions} {where}", parameters)[0]
+        page = Page([self._dialect.session_of(row) for row in rows], total, cut, *used)
+        if not (query.count_facets and where and total <= COUNTED):
+            return page
+        counts: dict[str, dict[str, int]] = {"type": {}, "model": {}, "tag": {}}
+        for kind, value, number in self._all(self._dialect.facet_counts(self._sessions, where), parameters):
+            counts[kind][value] = number
+        return replace(page, facet_counts=counts)
+
+    def _newest_with(self, terms: Terms, filters: Query) -> tuple[list[str], Cut]:
+        """The sessions that match the filters and have an entry with the terms: see `newest_sessions`."""
+        if not terms:
+            return [], ""
+        where, parameters = self._dialect.where(filters, [])
+        sql = f"SELECT session_id FROM {self._sessions} {where}"
+        among = {row[0] for row in self._all(sql, parameters)} if where else None
+        return newest_sessions(self._holding(terms, among))
+
+    def _holding(self, terms: Terms, among: set[str] | None) -> Iterator[str | None]:
+        """For each entry that may contain the terms, newest first: its session's id, or None if it does not match.
+
+        Parameters:
+            among: ids of the sessions that may match; None if all may.
+        """
+
+    def _all(self, sql: str, parameters: Any = ()) -> Sequence[Sequence[Any]]:
+        """All rows of a SELECT."""

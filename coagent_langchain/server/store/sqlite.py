@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -16,13 +15,13 @@ from typing import Any, Literal
 import orjson
 
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server.store import ALL, MAX_FACETS, MAX_PAGE, Store, sqlite_index, sqlite_sessions
+from coagent_langchain.server.store import ALL, MAX_FACETS, MAX_PAGE, sqlite_index, sqlite_sessions
 from coagent_langchain.server.store.commit import GroupCommit
 from coagent_langchain.server.store.connection_pool import ConnectionPool
-from coagent_langchain.server.store.records import Cursor, Entry, NewEntry, Page, Query, Session, Summary
+from coagent_langchain.server.store.records import Cursor, Entry, NewEntry, Session, Summary
 from coagent_langchain.server.store.rollup import roll_up
-from coagent_langchain.server.store.search import Terms, newest_sessions
-from coagent_langchain.server.store.sql import by_kind, counts_wanted, sorted_by, totals
+from coagent_langchain.server.store.search import Terms
+from coagent_langchain.server.store.sql import SqlStore
 from coagent_langchain.server.store.sqlite_file import (
     CHECKPOINT,
     Lock,
@@ -41,7 +40,7 @@ COMMIT = 5_000  # entries per commit
 _THIS = "session = (SELECT id FROM sessions WHERE session_id = ?)"
 
 
-class SqliteStore(Store):
+class SqliteStore(SqlStore):
     """A `Store` in one file, with its search index beside it.
 
     Parameters:
@@ -52,6 +51,8 @@ class SqliteStore(Store):
     """
 
     event_types = frozenset(TYPE_NUMBERS)
+    _dialect = sqlite_sessions
+    _sessions = "sessions"
 
     def __init__(self, path: Path) -> None:
         make_private(path)
@@ -124,7 +125,7 @@ class SqliteStore(Store):
 
     # reading
 
-    def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    def _all(self, sql: str, parameters: Any = ()) -> list[Any]:
         with available("read"), self._pool.connection() as connection:
             return connection.execute(sql, parameters).fetchall()
 
@@ -134,21 +135,6 @@ class SqliteStore(Store):
     def summaries(self, newest: int = ALL) -> list[Summary]:
         with available("read"), self._pool.connection() as connection:
             return sqlite_sessions.summaries(connection, newest)
-
-    def sessions(self, query: Query) -> Page:
-        found, cut = newest_sessions(self._holding(query))
-        where, parameters = sqlite_sessions.where(query, found)
-        direction = "ASC" if query.ascending else "DESC"
-        order = f"ORDER BY {sorted_by(query.sort, sqlite_sessions.INPUTS)} {direction} NULLS LAST, id {direction}"
-        # choose the page before reading its sessions: sorting all sessions with their turns is slow
-        chosen = f"SELECT id FROM sessions {where} {order} LIMIT ? OFFSET ?"
-        shown = f"{sqlite_sessions.SELECT} WHERE id IN ({chosen}) {order}"
-        rows = self._all(shown, (*parameters, query.limit, query.offset))
-        total, *used = self._all(f"SELECT {totals(where)} FROM sessions {where}", parameters)[0]
-        page = Page([sqlite_sessions.session_of(row) for row in rows], total, cut, *used)
-        if not counts_wanted(query, where, total):
-            return page
-        return replace(page, counts=by_kind(self._all(sqlite_sessions.counts(where), parameters)))
 
     def session(self, session_id: str) -> Session | None:
         found = self._all(f"{sqlite_sessions.SELECT} WHERE session_id = ?", (session_id,))
@@ -178,17 +164,7 @@ class SqliteStore(Store):
             rows = connection.execute(f"SELECT seq, body FROM entries WHERE {_THIS}", (session_id,)) if terms else ()
             return sorted((seq for seq, body in rows if terms(body)), reverse=True)[:limit]
 
-    def _among(self, filters: Query) -> set[str] | None:
-        """The ids of the sessions that match these filters; None if there are none."""
-        where, parameters = sqlite_sessions.where(filters, [])
-        sql = f"SELECT session_id FROM sessions {where}"
-        return {row[0] for row in self._all(sql, parameters)} if where else None
-
-    def _holding(self, query: Query) -> Iterator[str | None]:
-        """For each entry that may contain the words, newest first: its session's id, or None if it does not match."""
-        if not (terms := Terms(query.text)):
-            return
-        among = self._among(replace(query, text=""))
+    def _holding(self, terms: Terms, among: set[str] | None) -> Iterator[str | None]:
         sql = """SELECT session_id, body FROM entries JOIN sessions ON id = session
             WHERE seq >= ? AND seq < ? ORDER BY seq DESC"""
         with available("read"), self._pool.connection() as connection:

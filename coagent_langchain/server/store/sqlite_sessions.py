@@ -80,6 +80,7 @@ def _row(r: Rollup) -> tuple[Any, ...]:
             r.title_ms, r.title, r.ended_ms, r.ended, r.active_ms, r.failure_ms, r.failure)  # fmt: skip
 
 
+TIES: tuple[str, ...] = ("id",)
 INPUTS = "(SELECT count FROM facets WHERE session = sessions.id AND kind = 'type' AND value = 'user_input')"
 _TYPES = "(SELECT json_group_object(value, count) FROM facets WHERE session = sessions.id AND kind = 'type')"
 _MODELS = "(SELECT json_group_array(value) FROM facets WHERE session = sessions.id AND kind = 'model')"
@@ -105,21 +106,23 @@ def _sorted(values: str) -> list[str]:
     return sorted(orjson.loads(values))
 
 
-def counts(where: str) -> str:
-    """The SELECT for `Page.counts` of the sessions that a WHERE clause chooses."""
+def page(sessions: str, where: str, order: str, limit: str) -> str:
+    """See `Dialect.page`."""
+    # choose the page before reading its sessions: sorting all sessions with their turns is slow
+    return f"{SELECT} WHERE id IN (SELECT id FROM {sessions} {where} {order} {limit}) {order}"
+
+
+def facet_counts(sessions: str, where: str) -> str:
+    """See `Dialect.facet_counts`."""
     place = "row_number() OVER (PARTITION BY kind ORDER BY count(*) DESC, value)"
     return f"""SELECT kind, value, number FROM (
         SELECT kind, value, count(*) AS number, {place} AS place FROM facets
-        WHERE session IN (SELECT id FROM sessions {where}) GROUP BY kind, value
+        WHERE session IN (SELECT id FROM {sessions} {where}) GROUP BY kind, value
     ) WHERE place <= {MAX_FACETS} ORDER BY number DESC, value"""
 
 
-def where(query: Query, found: Sequence[str]) -> tuple[str, list[Any]]:
-    """The WHERE clause of a query on `sessions`, and its parameters.
-
-    Parameters:
-        found: ids of sessions with an entry that contains all words of `query.text`.
-    """
+def where(query: Query, found: list[str]) -> tuple[str, list[Any]]:
+    """See `Dialect.where`."""
     terms: list[str] = []
     parameters: list[Any] = []
     if query.status:
