@@ -19,7 +19,7 @@ from coagent_langchain.server.presentation.details import detail, ref_of
 from coagent_langchain.server.presentation.event_summary import summarize_json
 from coagent_langchain.server.presentation.formats import count, visible
 from coagent_langchain.server.presentation.jsonview import pretty, shown
-from coagent_langchain.server.presentation.rows import rows
+from coagent_langchain.server.presentation.rows import event_row, rows
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.responses import json_response
@@ -120,7 +120,7 @@ def events(request: Request) -> Response:
     session, tree = session_and_timeline(request)
     places = _places(request, tree)
     start = number_in(request.query_params, "from")
-    page = [_event_row(entry) for entry in _entries(request, tree, places[start : start + PAGE])]
+    page = [event_row(entry.seq, entry.body) for entry in _entries(request, tree, places[start : start + PAGE])]
     types = [(name, f"{visible(name)} ({count(number)})") for name, number in sorted(session.types.items())]
     return json_response({"total": len(places), "t0": session.first_ms, "rows": page, "types": types})
 
@@ -137,12 +137,6 @@ def _entries(request: Request, tree: Timeline, places: Sequence[int]) -> Iterato
         found = store.entries(session_id, after=Cursor(tree.times[place], tree.seqs[place] - 1), limit=run)
         yield from found
         at += len(found) or run  # none if the session has been deleted meanwhile
-
-
-def _event_row(entry: Entry) -> list[Any]:
-    m = summarize_json(entry.seq, entry.body)
-    return [str(m.seq), m.at, m.type, f"{m.prompt}.{m.turn}", m.name, m.note, m.who, m.failed or m.outcome, m.ms,
-            m.input, m.output, m.cached, m.cost, visible(m.event_id), len(entry.body), bool(m.failed)]  # fmt: skip
 
 
 def _places(request: Request, tree: Timeline) -> Sequence[int]:

@@ -1,11 +1,12 @@
-"""The timeline as the browser gets it: one flat list of rows in the order of the tree."""
+"""Rows as the browser gets them, arrays to be short: of the timeline (tree.js) and of the events (events.js)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from coagent_langchain.server.presentation.bars import STOPPED, Bar, in_rows
-from coagent_langchain.server.presentation.event_summary import CUT_OFF, IN_PLACE
+from coagent_langchain.server.presentation.event_summary import CUT_OFF, IN_PLACE, summarize_json
+from coagent_langchain.server.presentation.formats import visible
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.texts import counted
 
@@ -13,7 +14,7 @@ Row = list[Any]
 
 
 def rows(timeline: Timeline, t0: int) -> list[Row]:
-    """Flatten the tree, parents before their children.
+    """The timeline's tree as one flat list, parents before their children.
 
     Each row: level, kind, status, label, note, start after `t0` in ms, duration in ms or None, turn, input and output
     tokens, cost, errors in it and below, the text before the note, which may have another direction, and entries as
@@ -21,6 +22,13 @@ def rows(timeline: Timeline, t0: int) -> list[Row]:
     """
     return [_row(bar, level, parent.label if parent else "", turn, t0)
             for bar, parent, level, turn in in_rows(timeline.roots)]  # fmt: skip
+
+
+def event_row(seq: int, body: bytes) -> Row:
+    """The row of one entry in the table of events; the names at the top of events.js say what each value is."""
+    m = summarize_json(seq, body)
+    return [str(m.seq), m.at, m.type, f"{m.prompt}.{m.turn}", m.name, m.note, m.who, m.failed or m.outcome, m.ms,
+            m.input, m.output, m.cached, m.cost, visible(m.event_id), len(body), bool(m.failed)]  # fmt: skip
 
 
 def _row(bar: Bar, level: int, above: str, turn: int, t0: int) -> Row:
