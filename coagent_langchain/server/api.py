@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server import filters, openapi
 from coagent_langchain.server.intake import Batch
 from coagent_langchain.server.lookups import number_in, state_of, store_of
-from coagent_langchain.server.responses import blocks, error_response, json_response
+from coagent_langchain.server.responses import error_response, json_response, streamed
 from coagent_langchain.server.store import ALL, Store, every_entry
 from coagent_langchain.texts import counted
 
@@ -55,9 +54,7 @@ def get_runs(request: Request) -> Response:
 def get_logs(request: Request) -> Response:
     """A session's entries in chronological order, each byte for byte as posted."""
     entries = every_entry(store_of(request), request.path_params["session_id"])
-    parts = blocks(_array(entry.body for entry in entries))
-    first = next(parts)  # before the response begins, so that a store that is down gives a 503
-    return StreamingResponse(itertools.chain((first,), parts), media_type="application/json")
+    return streamed(_array(entry.body for entry in entries), "application/json")
 
 
 def _array(bodies: Iterable[bytes]) -> Iterator[bytes]:

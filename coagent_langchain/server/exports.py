@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from coagent_langchain.server.jsontext import on_one_line
 from coagent_langchain.server.lookups import session_of, store_of
 from coagent_langchain.server.presentation import formats, transcript
 from coagent_langchain.server.presentation.event_summary import summarize_json
-from coagent_langchain.server.responses import blocks
+from coagent_langchain.server.responses import streamed
 from coagent_langchain.server.store import every_entry
 from coagent_langchain.server.store.records import Session
 
@@ -71,7 +71,7 @@ def export(request: Request) -> Response:
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", session.session_id)[:100].strip("._") or "session"
     headers = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
     bodies = (entry.body for entry in every_entry(store_of(request), session.session_id))
-    return StreamingResponse(blocks(write(session, bodies)), media_type=media, headers=headers)
+    return streamed(write(session, bodies), media, headers)
 
 
 routes: list[BaseRoute] = [Route("/export/{session_id:any}", export)]
