@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coagent_langchain.server.presentation.formats import total
+from coagent_langchain.server.presentation.bars import total
 from coagent_langchain.server.presentation.rows import rows
 from coagent_langchain.server.store.rollup import roll_up
 from coagent_langchain.wire import EventType

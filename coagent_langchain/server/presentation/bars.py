@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-
-from coagent_langchain.server.presentation.formats import total
+from typing import TypeVar
 
 STOPPED = ("cancelled", "abandoned", "interrupted", "unanswered", "unknown")  # neither success nor failure
+Number = TypeVar("Number", int, float)
+Place = tuple[int, int]  # (timestamp, seq): an entry's position in its session
 MAX_CAUSES = 5  # the latest: a node fails because of the last failure in it
+
+
+def total(numbers: Iterable[Number | None]) -> Number | None:
+    """The sum of the numbers that are known; None if none is."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
 
 
 @dataclass(slots=True, eq=False)
@@ -21,7 +28,7 @@ class Bar:
         end: Unix milliseconds; None while it is open.
         status: ok, error, recovered (an error that a recovery names), open, waiting (for a human), or the value of
             `meta.outcome`.
-        events: (timestamp, seq) of its entries.
+        events: the places of its entries.
         input, output, cached, cost: tokens and dollars used, including those of its children; None if no entry
             reports them.
         run, parent, root, namespace: those of its first entry; see `EventSummary`.
@@ -31,7 +38,7 @@ class Bar:
         model: the model of a model call, if its entries name one.
         attempt: the number of the attempt, from 2 on; 0 if it is the first.
         speaks: whether it is a node with messages of its own.
-        recovered_at: (timestamp, seq) of the recovery from its failure, or the last from those in it; zeros if none.
+        recovered_at: that of the recovery from its failure, or the last from those in it; zeros if none.
     """
 
     kind: str
@@ -47,7 +54,7 @@ class Bar:
     parent: str = ""
     root: str = ""
     namespace: str = ""
-    events: list[tuple[int, int]] = field(default_factory=list)
+    events: list[Place] = field(default_factory=list)
     children: list[Bar] = field(default_factory=list)
     input: int | None = None
     output: int | None = None
@@ -59,7 +66,7 @@ class Bar:
     model: str = ""
     attempt: int = 0
     speaks: bool = False
-    recovered_at: tuple[int, int] = (0, 0)
+    recovered_at: Place = (0, 0)
 
     @property
     def duration(self) -> int | None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.bars import Bar, total
 from coagent_langchain.server.presentation.event_summary import IN_PLACE
-from coagent_langchain.server.presentation.formats import count, total
+from coagent_langchain.server.presentation.formats import count
 from coagent_langchain.server.presentation.timeline import Timeline
 
 MAX_BARS = 120  # more calls than this share bars

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import orjson
@@ -22,7 +21,6 @@ _INVISIBLE = re.compile(
 )
 MOST = 80  # values that one line is made of: more than fit, so that it ends in `…` if any are left out
 _LENGTHS = (24, 80)  # of a name or number, and of a sentence: longer arguments come after them
-Number = TypeVar("Number", int, float)
 _UNITS = (("M", 1e6), ("B", 1e9), ("T", 1e12))
 
 
@@ -97,12 +95,6 @@ def compact(number: float | None) -> str:
         return count(number)
     unit, size = next((each for each in _UNITS if number < 999.95 * each[1]), _UNITS[-1])
     return f"{number / size:.1f} {unit}"
-
-
-def total(numbers: Iterable[Number | None]) -> Number | None:
-    """The sum of the numbers that are known; None if none is."""
-    known = [number for number in numbers if number is not None]
-    return sum(known) if known else None
 
 
 def tokens(given: int | None, made: int | None) -> str:

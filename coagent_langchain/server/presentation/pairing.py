@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable
 
-from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.bars import Bar, total
 from coagent_langchain.server.presentation.event_summary import NOT_RUN, EventSummary
-from coagent_langchain.server.presentation.formats import total
 from coagent_langchain.server.presentation.oversight import exchange
 
 OPENS = {"llm_call": "model", "tool_call": "tool", "component_enter": "component"}

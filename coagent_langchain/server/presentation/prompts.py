@@ -11,11 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from operator import itemgetter
 
-from coagent_langchain.server.presentation.bars import Bar
+from coagent_langchain.server.presentation.bars import Bar, Place, total
 from coagent_langchain.server.presentation.event_summary import EventSummary
-from coagent_langchain.server.presentation.formats import total
-
-Place = tuple[int, int]  # (timestamp, seq): an entry's position in its session
 
 
 class Prompts:
