@@ -10,7 +10,7 @@ from coagent_langchain.cli.session import Client, server_option
 from coagent_langchain.cli.text import cells, fit, local_time, one_line, paint, table, width
 from coagent_langchain.logged import RunSummary
 from coagent_langchain.server.presentation.formats import count, duration, preview
-from coagent_langchain.server.presentation.inputs import in_words
+from coagent_langchain.server.presentation.prompt_words import in_words
 from coagent_langchain.unended import PAUSE_MS
 from coagent_langchain.wire import now_ms
 

@@ -18,7 +18,7 @@ from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.server.presentation.bars import Bar, in_rows
 from coagent_langchain.server.presentation.event_summary import BY_APPLICATION, BY_NODE, FROM_CACHE, summarize
 from coagent_langchain.server.presentation.formats import duration, preview, tokens, visible
-from coagent_langchain.server.presentation.inputs import in_words
+from coagent_langchain.server.presentation.prompt_words import in_words
 from coagent_langchain.server.presentation.rows import with_status, without_label
 from coagent_langchain.server.presentation.values import mapping
 from coagent_langchain.wire import JsonObject, now_ms

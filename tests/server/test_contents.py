@@ -9,8 +9,8 @@ from urllib.parse import quote
 import orjson
 import pytest
 
-from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.jsonview import parsed, tree
+from coagent_langchain.server.presentation.prompt_words import in_words
 from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.running import Running
 from tests.server import samples

@@ -21,7 +21,7 @@ from coagent_langchain.wire import JsonObject
 
 
 @dataclass(slots=True)
-class Shown:
+class EntryDetail:
     """One entry, ready for the template."""
 
     ref: str
@@ -44,7 +44,7 @@ class Detail:
 
     title: str
     icon: str
-    entries: list[Shown]
+    entries: list[EntryDetail]
     status: str = ""
     took: int | None = None
     causes: list[Bar] = field(default_factory=list)
@@ -76,7 +76,7 @@ def ref_of(entry: Entry) -> str:
 
 def detail(entries: list[Entry], bar: Bar | None) -> Detail:
     """Make the pane for the entries of one bar, the call first; a few entries belong to no bar."""
-    ready = [show(entry) for entry in entries]
+    ready = [_entry_detail(entry) for entry in entries]
     _say_once(ready)
     first = next((one.summary for one in ready if one.summary.type == "user_input"), ready[0].summary)
     made = Detail(first.name or first.type.replace("_", " ").capitalize(), "note", ready)
@@ -93,7 +93,7 @@ def detail(entries: list[Entry], bar: Bar | None) -> Detail:
     return made
 
 
-def _say_once(made: list[Shown]) -> None:
+def _say_once(made: list[EntryDetail]) -> None:
     """Leave out what another entry of the bar says as well."""
     said: dict[str, list[Any]] = {one.summary.type: [] for one in made}
     for one in made:
@@ -113,14 +113,14 @@ def _is_in(said: list[Any], part: Part) -> bool:
     return part.source is not None and part.source.value in said
 
 
-def show(stored: Entry) -> Shown:
+def _entry_detail(stored: Entry) -> EntryDetail:
     """Prepare one entry."""
     fields = orjson.loads(stored.body)
     summary, ref = summarize(stored.seq, fields), ref_of(stored)
     entry = Value(fields, ref)
     metadata = [Part(name, tree(entry.at(name)), "json") for name in METADATA if fields.get(name)]
     raw = shown(Value(pretty(fields), ref))
-    return Shown(ref, summary, of_entry(entry), attributes(fields, summary), metadata, raw, of_stack(entry))
+    return EntryDetail(ref, summary, of_entry(entry), attributes(fields, summary), metadata, raw, of_stack(entry))
 
 
 def attributes(fields: JsonObject, summary: EventSummary) -> list[tuple[str, str]]:

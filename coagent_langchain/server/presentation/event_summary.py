@@ -20,8 +20,8 @@ from coagent_langchain.server.presentation.entries import (
     withheld,
 )
 from coagent_langchain.server.presentation.formats import arguments, brief, preview, visible
-from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.oversight import question_or_answer
+from coagent_langchain.server.presentation.prompt_words import in_words
 from coagent_langchain.server.presentation.values import Value, listing, mapping, text, whole
 from coagent_langchain.texts import counted
 from coagent_langchain.wire import ENVELOPE, JsonObject

@@ -11,8 +11,8 @@ from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.entries import METADATA, message_of, placeholder
 from coagent_langchain.server.presentation.event_summary import summarize
 from coagent_langchain.server.presentation.formats import visible
-from coagent_langchain.server.presentation.inputs import in_words
 from coagent_langchain.server.presentation.jsonview import pretty
+from coagent_langchain.server.presentation.prompt_words import in_words
 from coagent_langchain.server.presentation.sent import sent
 from coagent_langchain.server.presentation.values import Value, mapping, text
 from coagent_langchain.server.store.records import Session

@@ -1,11 +1,11 @@
 // The list of sessions: keyboard, filters that apply at once, choosing two to compare, live updates.
-import { kept } from "./merge.js";
+import { updater } from "./merge.js";
 import { get, live, localTimes, nodes, onKeys, regularly, sayLive } from "./page.js";
 
 const list = document.getElementById("sessions");
 const search = document.getElementById("search");
-const waits = "reload" in list.dataset; // for the first session
-const update = kept(list);
+const isEmpty = "reload" in list.dataset; // waits for the first session
+const update = updater(list);
 let at = ""; // the address of the marked session: its place changes as new ones arrive
 
 const rows = () => [...list.querySelectorAll("tr[data-href]")];
@@ -37,7 +37,7 @@ function chosen() {
 }
 
 async function refresh() {
-  if (waits) return location.reload();
+  if (isEmpty) return location.reload();
   const html = await (await get(`/view/sessions${location.search}`)).text();
   const known = new Set(rows()), focused = document.activeElement;
   update(...nodes(html));
@@ -87,5 +87,5 @@ onKeys(new Map([
 localTimes();
 chosen();
 refocus();
-if (!waits) regularly(refresh);
+if (!isEmpty) regularly(refresh);
 live("/view/live", refresh, { state: (is) => sayLive(is, !is) });

@@ -29,7 +29,7 @@ function merge(shown, sent, fresh) {
 }
 
 /** A function that shows nodes in `box` with `merge`. */
-export function kept(box) {
+export function updater(box) {
   let sent = new DocumentFragment();
   sent.append(...box.cloneNode(true).childNodes);
   return (...all) => {

@@ -1,5 +1,5 @@
 // The Conversation and Raw tabs, fetched a page at a time. `news()` shows new items and leaves the others untouched.
-import { kept } from "./merge.js";
+import { updater } from "./merge.js";
 import { busy, get, localTimes, nodes } from "./page.js";
 
 const OPEN = ".x-open, .said.open"; // without an end so far
@@ -7,7 +7,7 @@ const first = ({ items }) => items.firstElementChild?.dataset.item;
 
 export function open(name, { path, search }) {
   const box = document.getElementById(name), panel = box.parentElement;
-  const update = kept(box);
+  const update = updater(box);
   let pages = [], turn = Promise.resolve(), words = search.value.trim();
 
   async function page(from) {

@@ -2,7 +2,7 @@
 import { Detail, more } from "./detail.js";
 import { open as events } from "./events.js";
 import { Marks } from "./marks.js";
-import { kept } from "./merge.js";
+import { updater } from "./merge.js";
 import { get, live, localTimes, nodes, onKeys, regularly, sayLive, turnTabs } from "./page.js";
 import { open as paged } from "./paged.js";
 import { refs, Tree } from "./tree.js";
@@ -14,7 +14,7 @@ const byId = (name) => document.getElementById(name);
 const opens = { conversation: paged, events, raw: paged }, tabs = ["timeline", ...Object.keys(opens)];
 const panels = new Map(); // name → panel of an opened tab
 const search = byId("search"), type = byId("type");
-const showHead = kept(byId("head")), showOverview = kept(byId("overview"));
+const showHead = updater(byId("head")), showOverview = updater(byId("overview"));
 let t0 = 0, tab = "timeline";
 
 // On a phone, the details cover the page (session.css) and are a history entry, so that Back closes them.

@@ -72,7 +72,7 @@ class SqliteStore(SqlStore):
         self._writer.execute("PRAGMA cache_size = -16000")  # 16 MB: the active pages of the unique index
         self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
         migrate(self._writer)
-        self._index = opened.enter_context(closing(sqlite_index.opened(path, self.latest)))
+        self._index = opened.enter_context(closing(sqlite_index.open_index(path, self.latest)))
         highest = self._writer.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0]
         indexed = self._index.blocks * sqlite_index.BLOCK
         self._latest: int = max(highest, indexed)  # an indexed number is not reused

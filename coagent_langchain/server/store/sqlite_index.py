@@ -120,7 +120,7 @@ class Index:
         return last
 
 
-def opened(path: Path, latest: Callable[[], int]) -> Index:
+def open_index(path: Path, latest: Callable[[], int]) -> Index:
     """Open the index of an entries file; rebuild it if it is damaged.
 
     Raises:
