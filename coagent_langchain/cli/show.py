@@ -16,8 +16,9 @@ from coagent_langchain.errors import CoagentClientError, CoagentError
 from coagent_langchain.http import is_retryable
 from coagent_langchain.logged import LoggedEvent
 from coagent_langchain.server.presentation.bars import Bar, in_rows
-from coagent_langchain.server.presentation.event_summary import BY_APPLICATION, BY_NODE, FROM_CACHE, summarize
+from coagent_langchain.server.presentation.event_summary import summarize
 from coagent_langchain.server.presentation.formats import duration, preview, tokens, visible
+from coagent_langchain.server.presentation.outcomes import BY_APPLICATION, BY_NODE, FROM_CACHE
 from coagent_langchain.server.presentation.prompt_words import in_words
 from coagent_langchain.server.presentation.rows import with_status, without_label
 from coagent_langchain.server.presentation.values import mapping

@@ -10,8 +10,8 @@ import jinja2
 from starlette.responses import HTMLResponse
 
 from coagent_langchain.server.presentation import formats
-from coagent_langchain.server.presentation.event_summary import BY_APPLICATION, BY_NODE, CUT_OFF, FROM_CACHE
 from coagent_langchain.server.presentation.jsonview import pretty
+from coagent_langchain.server.presentation.outcomes import BY_APPLICATION, BY_NODE, CUT_OFF, FROM_CACHE
 from coagent_langchain.server.presentation.prompt_words import in_words
 from coagent_langchain.texts import counted
 from coagent_langchain.unended import NO_END

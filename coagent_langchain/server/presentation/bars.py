@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-STOPPED = ("cancelled", "abandoned", "interrupted", "unanswered", "unknown")  # neither success nor failure
 Number = TypeVar("Number", int, float)
 Place = tuple[int, int]  # (timestamp, seq): an entry's position in its session
 MAX_CAUSES = 5  # the latest: a node fails because of the last failure in it

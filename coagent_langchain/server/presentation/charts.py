@@ -9,8 +9,8 @@ from statistics import median
 from typing import Any
 
 from coagent_langchain.server.presentation.bars import Bar, total
-from coagent_langchain.server.presentation.event_summary import IN_PLACE
 from coagent_langchain.server.presentation.formats import count
+from coagent_langchain.server.presentation.outcomes import IN_PLACE
 from coagent_langchain.server.presentation.timeline import Timeline
 
 MAX_BARS = 120  # more calls than this share bars

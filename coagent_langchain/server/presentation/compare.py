@@ -14,9 +14,9 @@ from coagent_langchain.server.presentation import formats
 from coagent_langchain.server.presentation.bars import Bar, causes
 from coagent_langchain.server.presentation.conversation import Ran, Read, ran, unrun, user_words
 from coagent_langchain.server.presentation.entries import own_words
-from coagent_langchain.server.presentation.event_summary import CUT_OFF
 from coagent_langchain.server.presentation.formats import visible
 from coagent_langchain.server.presentation.jsonview import parsed, pretty
+from coagent_langchain.server.presentation.outcomes import CUT_OFF
 from coagent_langchain.server.presentation.prose import prose
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.presentation.values import Value, mapping

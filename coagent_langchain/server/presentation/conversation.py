@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup, escape
 
-from coagent_langchain.server.presentation.bars import STOPPED, Bar
+from coagent_langchain.server.presentation.bars import Bar
 from coagent_langchain.server.presentation.blocks import all_media
 from coagent_langchain.server.presentation.entries import placeholder, prompt_of, unreadable
 from coagent_langchain.server.presentation.event_summary import MAX_NAME
 from coagent_langchain.server.presentation.formats import preview, visible
 from coagent_langchain.server.presentation.jsonview import INLINE, parsed, shown, tree
+from coagent_langchain.server.presentation.outcomes import STOPPED
 from coagent_langchain.server.presentation.oversight import TITLES, question_or_answer
 from coagent_langchain.server.presentation.parts import (
     Part,

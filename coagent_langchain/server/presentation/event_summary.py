@@ -20,6 +20,7 @@ from coagent_langchain.server.presentation.entries import (
     withheld,
 )
 from coagent_langchain.server.presentation.formats import arguments, brief, preview, visible
+from coagent_langchain.server.presentation.outcomes import CUT_OFF, EARLY_ENDS, FROM_CACHE, NOT_RUN
 from coagent_langchain.server.presentation.oversight import question_or_answer
 from coagent_langchain.server.presentation.prompt_words import in_words
 from coagent_langchain.server.presentation.values import Value, listing, mapping, text, whole
@@ -27,21 +28,7 @@ from coagent_langchain.texts import counted
 from coagent_langchain.wire import ENVELOPE, JsonObject
 
 MAX_NAME = 120  # characters of a name in a row
-NOT_RUN = "not run"  # outcome of a call that got an error without its tool running, so the tool did not fail
-BY_NODE = "answered by node"  # the same, with a result
-BY_APPLICATION = "answered by application"  # outcome of a call that the program's own loop of model and tools answered
-FROM_CACHE = "from cache"  # outcome of an answer for which no model was called
-CUT_OFF = "cut off"  # outcome of an answer that a limit of tokens or the provider ended before the model did
 EMPTY = "empty result"
-IN_PLACE = (NOT_RUN, BY_NODE, BY_APPLICATION, FROM_CACHE)  # the tool or model itself is not known to have run
-
-# The finish reasons that mean it.
-_EARLY_ENDS = frozenset({
-    "length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded",  # limits
-    "content_filter", "content_filtered", "guardrail_intervened", "refusal",  # OpenAI, Bedrock, Anthropic
-    "safety", "recitation", "blocklist", "prohibited_content", "spii",  # Gemini
-    "insufficient_system_resource",  # DeepSeek
-})  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -139,7 +126,7 @@ def _llm_response(summary: EventSummary, entry: JsonObject, meta: JsonObject) ->
     said = (requested_tools(answer.get("tool_calls")), preview(text(answer.get("response"))))
     summary.note = " · ".join(part for part in said if part) or placeholder(entry)
     summary.failed = "error" if summary.outcome == "error" else ""
-    if text(meta.get("finish_reason")).lower() in _EARLY_ENDS:
+    if text(meta.get("finish_reason")).lower() in EARLY_ENDS:
         summary.outcome = summary.outcome or CUT_OFF
 
 

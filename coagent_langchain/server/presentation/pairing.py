@@ -6,7 +6,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 
 from coagent_langchain.server.presentation.bars import Bar, total
-from coagent_langchain.server.presentation.event_summary import NOT_RUN, EventSummary
+from coagent_langchain.server.presentation.event_summary import EventSummary
+from coagent_langchain.server.presentation.outcomes import NOT_RUN
 from coagent_langchain.server.presentation.oversight import exchange
 
 OPENS = {"llm_call": "model", "tool_call": "tool", "component_enter": "component"}

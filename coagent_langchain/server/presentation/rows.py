@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent_langchain.server.presentation.bars import STOPPED, Bar, in_rows
-from coagent_langchain.server.presentation.event_summary import CUT_OFF, IN_PLACE, summarize_json
+from coagent_langchain.server.presentation.bars import Bar, in_rows
+from coagent_langchain.server.presentation.event_summary import summarize_json
 from coagent_langchain.server.presentation.formats import visible
+from coagent_langchain.server.presentation.outcomes import CUT_OFF, IN_PLACE, STOPPED
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.texts import counted
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
 
-from coagent_langchain.server.presentation.bars import STOPPED, Bar, Place, any_failed, below
+from coagent_langchain.server.presentation.bars import Bar, Place, any_failed, below
 from coagent_langchain.server.presentation.event_summary import EventSummary
+from coagent_langchain.server.presentation.outcomes import STOPPED
 from coagent_langchain.server.presentation.pairing import Pairing
 from coagent_langchain.server.presentation.prompts import Prompts
 
