@@ -16,7 +16,7 @@ from coagent_langchain.server import filters, openapi
 from coagent_langchain.server.intake import Batch
 from coagent_langchain.server.lookups import number_in, state_of, store_of
 from coagent_langchain.server.responses import error_response, json_response, streamed
-from coagent_langchain.server.store import ALL, Store, every_entry
+from coagent_langchain.server.store import ALL, Store
 from coagent_langchain.texts import counted
 
 MAX_FILTERED = 20_000  # entries that a filter may read
@@ -53,7 +53,7 @@ def get_runs(request: Request) -> Response:
 
 def get_logs(request: Request) -> Response:
     """A session's entries in chronological order, each byte for byte as posted."""
-    entries = every_entry(store_of(request), request.path_params["session_id"])
+    entries = store_of(request).every_entry(request.path_params["session_id"])
     return streamed(_array(entry.body for entry in entries), "application/json")
 
 
@@ -75,7 +75,7 @@ def filter_logs(request: Request) -> Response:
 def _filtered(store: Store, session_id: str, expression: str) -> bytes:
     entries: list[Any] = []
     room = MAX_FILTERED_BYTES
-    for entry in every_entry(store, session_id):
+    for entry in store.every_entry(session_id):
         room -= len(entry.body)
         if len(entries) == MAX_FILTERED or room < 0:
             most = f"{MAX_FILTERED} entries and {MAX_FILTERED_BYTES // 1_000_000} MB"

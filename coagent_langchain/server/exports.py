@@ -17,7 +17,6 @@ from coagent_langchain.server.lookups import session_of, store_of
 from coagent_langchain.server.presentation import formats, transcript
 from coagent_langchain.server.presentation.event_summary import summarize_json
 from coagent_langchain.server.responses import streamed
-from coagent_langchain.server.store import every_entry
 from coagent_langchain.server.store.records import Session
 
 COLUMNS = ("time", "event_type", "prompt_number", "turn_number", "name", "content", "error", "outcome",
@@ -70,7 +69,7 @@ def export(request: Request) -> Response:
     write, media = FORMATS[ending]
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", session.session_id)[:100].strip("._") or "session"
     headers = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
-    bodies = (entry.body for entry in every_entry(store_of(request), session.session_id))
+    bodies = (entry.body for entry in store_of(request).every_entry(session.session_id))
     return streamed(write(session, bodies), media, headers)
 
 

@@ -23,7 +23,6 @@ from coagent_langchain.server.presentation.rows import event_row, rows
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.presentation.values import Value
 from coagent_langchain.server.responses import json_response
-from coagent_langchain.server.store import entry_at
 from coagent_langchain.server.store.records import Cursor, Entry, Session
 from coagent_langchain.server.templating import render
 from coagent_langchain.wire import now_ms
@@ -68,7 +67,7 @@ def chosen(request: Request) -> list[Entry]:
     found = []
     for ref in request.query_params.getlist("e")[:50]:
         named = _REF.fullmatch(ref)
-        entry = entry_at(store, session_id, int(named[1]), int(named[2])) if named and int(named[2]) < 2**63 else None
+        entry = store.entry_at(session_id, int(named[1]), int(named[2])) if named and int(named[2]) < 2**63 else None
         if entry is None:
             session_of(request)  # raises if the session has been deleted
             raise HTTPException(404, "There is no such event.")

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from coagent_langchain.server.presentation.event_summary import summarize_json
 from coagent_langchain.server.presentation.timeline import Timeline, build
-from coagent_langchain.server.store import Store, every_entry
+from coagent_langchain.server.store import Store
 from coagent_langchain.server.store.records import Session
 
 KEPT_ENTRIES = 120_000  # entries in all cached timelines; about 0.4 KB of memory each
@@ -34,7 +34,7 @@ class TimelineCache:
         with building:
             known, timeline = self._kept.get(session_id, (None, None))
             if timeline is None or known != extent:
-                entries = every_entry(self._store, session_id)
+                entries = self._store.every_entry(session_id)
                 timeline = build(summarize_json(entry.seq, entry.body) for entry in entries)
             self._keep(session_id, extent, timeline)
         return timeline

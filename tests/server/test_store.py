@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from coagent_langchain.server.store import PAGE, Store, Unavailable, every_entry
+from coagent_langchain.server.store import PAGE, Store, Unavailable
 from coagent_langchain.server.store.records import Cursor, NewEntry, Query, Session, Summary
 from coagent_langchain.unended import NO_END
 from coagent_langchain.wire import now_ms
@@ -111,7 +111,7 @@ def test_unknown_session_is_empty(store: Store) -> None:
     """It is empty, and nothing fails."""
     assert store.entries("none") == []
     assert store.session("none") is None
-    assert list(every_entry(store, "none")) == []
+    assert list(store.every_entry("none")) == []
 
 
 @pytest.mark.parametrize("ascending", [True, False])
@@ -192,7 +192,7 @@ def test_export_reads_page_by_page(store: Store) -> None:
     for start in range(0, len(entries), 1000):
         put(store, *entries[start : start + 1000])
 
-    assert [orjson.loads(each.body) for each in every_entry(store, "s")] == entries
+    assert [orjson.loads(each.body) for each in store.every_entry("s")] == entries
 
 
 def test_large_entries_come_fewer_at_a_time(store: Store) -> None:
@@ -202,7 +202,7 @@ def test_large_entries_come_fewer_at_a_time(store: Store) -> None:
     pages.append(store.entries("s", after=pages[0][-1].cursor))
 
     assert [event_ids(page) for page in pages] == [["0", "1"], ["2"]]
-    assert event_ids(every_entry(store, "s")) == ["0", "1", "2"]
+    assert event_ids(store.every_entry("s")) == ["0", "1", "2"]
 
 
 def test_prune_deletes_old_sessions_whole(store: Store, beside: Any) -> None:
@@ -223,7 +223,7 @@ def test_session_deleted_while_it_is_read_does_not_pass_for_whole(
     """Its reader is told, also if the session has continued since."""
     monkeypatch.setattr("coagent_langchain.server.store.PAGE", 2)
     put(store, *(entry(at=number) for number in range(3)))
-    reading = every_entry(store, "s")
+    reading = store.every_entry("s")
     next(reading)
     beside.prune(T0 + 3)
     put(store, *later)

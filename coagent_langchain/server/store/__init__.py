@@ -83,24 +83,24 @@ class Store(Protocol):
     def close(self) -> None:
         """Finish work in progress and close the database."""
 
+    # the same in every store
 
-def every_entry(store: Store, session_id: str) -> Iterator[Entry]:
-    """All entries of a session, read `PAGE` at a time.
+    def every_entry(self, session_id: str) -> Iterator[Entry]:
+        """All entries of a session, read `PAGE` at a time.
 
-    Raises:
-        Unavailable: the session was deleted meanwhile: what was read would pass for all of it.
-    """
-    first: Cursor | None = None
-    after: Cursor | None = None
-    while entries := store.entries(session_id, after=after, limit=PAGE):
-        first = first or entries[0].cursor
-        yield from entries
-        after = entries[-1].cursor
-    if first and entry_at(store, session_id, *first) is None:
-        raise Unavailable("the session was deleted while it was read")
+        Raises:
+            Unavailable: the session was deleted meanwhile: what was read would pass for all of it.
+        """
+        first: Cursor | None = None
+        after: Cursor | None = None
+        while entries := self.entries(session_id, after=after, limit=PAGE):
+            first = first or entries[0].cursor
+            yield from entries
+            after = entries[-1].cursor
+        if first and self.entry_at(session_id, *first) is None:
+            raise Unavailable("the session was deleted while it was read")
 
-
-def entry_at(store: Store, session_id: str, at: int, seq: int) -> Entry | None:
-    """One entry by its position in the session's order."""
-    found = store.entries(session_id, after=Cursor(at, seq - 1), limit=1)
-    return found[0] if found and found[0].cursor == (at, seq) else None
+    def entry_at(self, session_id: str, at: int, seq: int) -> Entry | None:
+        """One entry by its position in the session's order."""
+        found = self.entries(session_id, after=Cursor(at, seq - 1), limit=1)
+        return found[0] if found and found[0].cursor == (at, seq) else None
