@@ -18,7 +18,7 @@ from coagent_langchain.texts import counted
 if TYPE_CHECKING:
     from coagent_langchain.server.store.clickhouse import ClickHouseStore
     from coagent_langchain.server.store.records import Pruned
-    from coagent_langchain.server.store.sqlite_pruning import StoreFile
+    from coagent_langchain.server.store.sqlite_pruning import SqliteDeleter
 
 VARIABLE = "COAGENT_STORE"  # where other users' `ps` does not show a password
 
@@ -74,7 +74,7 @@ def silence_clickhouse() -> None:
 
 
 @contextlib.contextmanager
-def opened_beside(address: str) -> Iterator[ClickHouseStore | StoreFile]:
+def opened_beside(address: str) -> Iterator[ClickHouseStore | SqliteDeleter]:
     """Open the store at an address to delete from it, whether a server is running or not."""
     silence_clickhouse()
     with contextlib.closing(open_beside(address)) as store:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from coagent_langchain.server.running import Running as Running
     from coagent_langchain.server.store import Store
     from coagent_langchain.server.store.clickhouse import ClickHouseStore
-    from coagent_langchain.server.store.sqlite_pruning import StoreFile
+    from coagent_langchain.server.store.sqlite_pruning import SqliteDeleter
 
 __all__ = ["launch", "open_beside", "open_store"]
 
@@ -62,7 +62,7 @@ def open_store(address: str) -> Store:
     return SqliteStore(_sqlite_path(address))
 
 
-def open_beside(address: str) -> ClickHouseStore | StoreFile:
+def open_beside(address: str) -> ClickHouseStore | SqliteDeleter:
     """Open a store to delete from, whether or not a server is using it.
 
     The result has `summaries`, `prune`, `delete` and `close`.
@@ -72,9 +72,9 @@ def open_beside(address: str) -> ClickHouseStore | StoreFile:
     """
     if _is_clickhouse(address):
         return _clickhouse_store(address, make=False)
-    from coagent_langchain.server.store.sqlite_pruning import StoreFile
+    from coagent_langchain.server.store.sqlite_pruning import SqliteDeleter
 
-    return StoreFile(_sqlite_path(address))
+    return SqliteDeleter(_sqlite_path(address))
 
 
 def check_address(address: str) -> str:

@@ -13,7 +13,7 @@ from coagent_langchain import server
 from coagent_langchain.server.running import Running
 from coagent_langchain.server.store import Store
 from coagent_langchain.server.store.sqlite import SqliteStore
-from coagent_langchain.server.store.sqlite_pruning import StoreFile
+from coagent_langchain.server.store.sqlite_pruning import SqliteDeleter
 from tests.server import sessions
 from tests.server.asking import TOKEN
 from tests.server.pages import log
@@ -58,7 +58,7 @@ def address(tmp_path: Path) -> str:
 @pytest.fixture
 def beside(store: Store, tmp_path: Path) -> Any:
     """A deleter for the open store: for SQLite, another connection to its file."""
-    return StoreFile(tmp_path / "coagent.db") if isinstance(store, SqliteStore) else store
+    return SqliteDeleter(tmp_path / "coagent.db") if isinstance(store, SqliteStore) else store
 
 
 def opener(request: pytest.FixtureRequest) -> Callable[[Path], Store]:

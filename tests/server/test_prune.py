@@ -22,7 +22,7 @@ from coagent_langchain.errors import ConfigurationError
 from coagent_langchain.server.store import sqlite_index
 from coagent_langchain.server.store.records import Pruned
 from coagent_langchain.server.store.sqlite_file import connect
-from coagent_langchain.server.store.sqlite_pruning import AT_ONCE, MOST, StoreFile
+from coagent_langchain.server.store.sqlite_pruning import AT_ONCE, MOST, SqliteDeleter
 from coagent_langchain.server.store.sqlite_schema import MIGRATIONS
 from tests.disk import largest_file
 from tests.server.files import make_first_version, opened, until_indexed
@@ -117,7 +117,7 @@ def test_server_stores_while_much_is_deleted(tmp_path: Path, sessions: int, entr
             put(running.store, entry(session_id="young", at=60_000))
             seen.append(len(running.store.session_ids()))
 
-        pruned = StoreFile(path, pause=store).prune(T0 + 1)
+        pruned = SqliteDeleter(path, pause=store).prune(T0 + 1)
 
         assert (pruned.sessions, seen, running.store.session_ids()) == (sessions, left, ["young"])
 
@@ -135,7 +135,7 @@ def test_server_stores_while_a_large_session_is_deleted(tmp_path: Path, late: st
             first.append([old.timestamp - T0 for old in running.store.entries("old", limit=1)])
             put(running.store, entry(session_id=late if len(first) == 1 else "young", at=90_000))
 
-        pruned = StoreFile(path, pause=store).prune(T0 + 60_000)
+        pruned = SqliteDeleter(path, pause=store).prune(T0 + 60_000)
 
         assert (pruned, running.store.session_ids()) == (Pruned(1, 3 * MOST), ["young"])
         assert first == [[MOST], [2 * MOST], [90_000] if late == "old" else [], []]
@@ -151,7 +151,7 @@ def test_session_that_returns_while_it_is_deleted_counts_once(tmp_path: Path) ->
             if late:
                 put(running.store, entry(at=late.pop()))
 
-        deleted = StoreFile(path, pause=store).delete(["s"])
+        deleted = SqliteDeleter(path, pause=store).delete(["s"])
 
         assert (deleted, running.store.session_ids()) == (Pruned(1, 3), [])
 
@@ -163,7 +163,7 @@ def test_prune_without_a_server_makes_no_pause(tmp_path: Path) -> None:
         for start in range(0, 2 * MOST, 1_000):
             put(store, *(entry(session_id="large", at=at) for at in range(start, start + 1_000)))
         put(store, entry(session_id="small"))
-    pruned = StoreFile(path, pause=lambda: paused.append("paused")).prune(T0 + 60_000)
+    pruned = SqliteDeleter(path, pause=lambda: paused.append("paused")).prune(T0 + 60_000)
 
     assert (pruned, paused) == (Pruned(2, 2 * MOST + 1), [])
 

@@ -22,8 +22,8 @@ MOST = 2_000  # entries per transaction
 PAUSE = 0.01  # seconds: SQLite has no queue, and a server that waits only looks now and then whether the file is free
 
 
-class StoreFile:
-    """A store's file to delete from, whether or not a server is using it.
+class SqliteDeleter:
+    """Deletes from a store's file, whether or not a server is using it.
 
     Without a server, the file also shrinks, and the search index, which still has the deleted words, is deleted; it is
     rebuilt later. Each method raises `ConfigurationError` if the file is not a store or there is no space to shrink it.
