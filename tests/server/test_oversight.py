@@ -39,7 +39,7 @@ def test_answer_closes_the_question_also_when_it_does_not_name_it(answer: str | 
 
 @pytest.mark.parametrize(("asked", "answered", "note"), [
     ("Book it?", "yes", "Book it? → yes"),
-    ({"question": "Book it?", "price": 12}, {"ok": True}, 'Book it? → {"ok":true}'),
+    ({"question": "Book it?", "price": 12}, {"ok": True}, "Book it? → ok: true"),
     ("word " * 40, "yes", "word " * 11 + "word… → yes"),
     ({"action_requests": [{"name": "weather", "args": {"city": "Rome"}}, {"name": "pay", "args": {}}]},
      {"decisions": [{"type": "approve"}, {"type": "reject", "message": "no way"}]},
@@ -56,11 +56,12 @@ def test_answer_closes_the_question_also_when_it_does_not_name_it(answer: str | 
     ({"type": "mcp_elicitation", "tool_name": "book", "requests": [{"key": "day", "message": "Which day?"}]},
      {"responses": {"day": {"action": "accept", "content": {"day": "Monday"}}}}, "Which day? → accept: day: Monday"),
     ({"requests": [{"message": "Why?"}]}, {"responses": {"why": {"action": "decline"}}}, "Why? → decline"),
-    ("Why?", {"responses": {"why": "so"}}, 'Why? → {"responses":{"why":"so"}}'),
+    ("Why?", {"responses": {"why": "so"}}, 'Why? → responses: {"why":"so"}'),
     (["Which one?"], ["car"], '["Which one?"] → ["car"]'),
-    ("Which one?", {"type": "car"}, 'Which one? → {"type":"car"}'),
-    ({"price": 12}, "yes", '{"price":12} → yes'), (None, "yes", "yes"),
-    *(({"price": 12, name: "Book it?"}, None, "Book it?") for name in ("message", "prompt", "query", "text")),
+    ("Which one?", {"type": "car"}, "Which one? → type: car"),
+    ({"draft": "word " * 20, "price": 12}, {}, "price: 12, draft: " + "word " * 8 + "wo… → {}"), (None, "yes", "yes"),
+    *(({"price": 12, name: "Book it?"}, None, "Book it?")
+      for name in ("message", "prompt", "query", "instruction", "text")),
 ])  # fmt: skip
 def test_row_of_a_human_says_what_was_asked_and_answered(asked: Any, answered: Any, note: str) -> None:
     """In short, also for questions of LangChain's approval middleware."""

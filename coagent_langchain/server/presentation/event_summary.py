@@ -214,7 +214,8 @@ def _oversight(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> No
     summary.outcome = text(meta.get("status"))
     summary.name = "Human"
     if "value" in given:
-        summary.note = preview(question_or_answer(summary.outcome, given["value"])) or brief(given["value"])
+        value = given["value"]
+        summary.note = preview(question_or_answer(summary.outcome, value)) or arguments(value) or brief(value)
     else:
         summary.note = _rest(entry | {"input_data": {name: given[name] for name in given if name != "interrupt_id"}})
 

@@ -9,7 +9,7 @@ from coagent_langchain.server.presentation.formats import MOST, arguments, previ
 from coagent_langchain.server.presentation.values import listing, mapping, text
 
 TITLES = {"interrupted": "Asked", "resumed": "Answered", "unanswered": "Not answered"}  # by `meta.status`
-_QUESTIONS = ("question", "message", "prompt", "query", "text")
+_QUESTIONS = ("question", "message", "prompt", "query", "instruction", "text")
 _DECISIONS = ("approve", "edit", "reject", "respond", "accept", "ignore", "response")  # the last three: Agent Inbox
 
 
