@@ -60,6 +60,8 @@ def test_answer_of_a_ready_made_chain_is_its_text(
     ({"final_answer": "", "answer": "soup"}, "soup"),
     ({"messages": [("user", "q")], "answer": "soup"}, "soup"), ({"messages": [("ai", "soup")], "answer": "q"}, "soup"),
     ({"generation": None, "steps": 1}, '{"generation":null,"steps":1}'),
+    ({"text": "q", "person": {"name": "Ada"}}, '{"text":"q","person":{"name":"Ada"}}'),
+    ({"text": "q", "response": "soup"}, "soup"), ({"topic": "q", "text": "soup"}, "soup"),
     ({"report": "q", "summary": "soup"}, '{"report":"q","summary":"soup"}'),
 ])  # fmt: skip
 def test_answer_of_a_graph_is_the_text_that_its_state_ends_with(

@@ -148,8 +148,18 @@ def answer_text(outputs: Any, limit: int) -> str | None:
 
 def _under_a_usual_key(outputs: dict[Any, Any], limit: int) -> str | None:
     """The first answer that is not empty, "" if all are; None if there is no such key."""
-    told = [outputs[key] for key in _ANSWER_KEYS if issubclass(type(outputs.get(key)), str)]
+    told = [
+        outputs[key]
+        for key in _ANSWER_KEYS
+        if issubclass(type(outputs.get(key)), str) and (key != "text" or _is_last(key, outputs))
+    ]
     return str(next(filter(None, told), ""))[:limit] if told else None
+
+
+def _is_last(key: str, outputs: dict[Any, Any]) -> bool:
+    """Whether nothing was added after it: a text before other outputs is mostly the input that they were made from."""
+    keys = list(outputs)
+    return all(_is_empty(outputs[each]) for each in keys[keys.index(key) + 1 :])
 
 
 def _last_said(messages: list[Any] | tuple[Any, ...], limit: int, structured: Any = None) -> str | None:
