@@ -75,6 +75,7 @@ class Message:
 @pytest.mark.parametrize(("inputs", "told"), [
     ({"question": "", "file": "a.pdf"}, '{"question":"","file":"a.pdf"}'),
     ({"messages": [], "by": "a"}, '{"messages":[],"by":"a"}'),
+    ({"topic": "a", "draft": "", "sources": []}, "a"), ({"topic": "a", "final": False}, '{"topic":"a","final":false}'),
     ({"user_query": "a", "messages": [], "attempts": 0}, "a"), ({"message": "a", "tone": "kind"}, "a"),
     (Command(update={"messages": [("user", "a")]}), "a"),
     ({"messages": [("user", [{"type": "text", "text": "a"}, {"type": "image", "base64": "QUJD"}])]}, "a"),

@@ -79,9 +79,10 @@ def _of_dict(inputs: dict[Any, Any]) -> str | None:
         value = own.get(key)
         if issubclass(type(value), str) and value:
             return bounded(value)
-    if len(own) == 1:
-        key, value = next(iter(own.items()))
-        if issubclass(type(value), (str, list, tuple)) and value and not _is_media(key, value, own):
+    given = [(key, value) for key, value in own.items() if not _is_empty(value)]
+    if len(given) == 1 and own.keys().isdisjoint(("messages", *_TEXT_KEYS)):  # the rest: a state's fields for results
+        key, value = given[0]
+        if issubclass(type(value), (str, list, tuple)) and not _is_media(key, value, own):
             return user_text(value)
     return as_json(own)
 
