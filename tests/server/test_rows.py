@@ -307,6 +307,13 @@ def test_end_says_how_the_session_ended_and_how_long_it_took(status: str) -> Non
     assert judged(story.entries, len(story.entries) - 1).status == status
 
 
+def test_end_of_a_graph_tells_its_state_in_words() -> None:
+    """As the prompt tells the inputs: a state without an answer under a usual name is logged as JSON."""
+    entries = Story("s").ask("Rome").end('{"topic":"Rome","draft":"Ciao","notes":[]}')
+
+    assert rows(timeline(entries), T0)[-1][3:5] == ["Session end", "topic: Rome · draft: Ciao"]
+
+
 def test_end_whose_answer_is_its_status_says_it_once() -> None:
     """If a session has no answer, the handler's `response` is the status itself."""
     *_, row = rows(timeline(Story("s").ask("hello").end("failed", "failed")), T0)

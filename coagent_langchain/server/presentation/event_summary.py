@@ -228,7 +228,7 @@ def _session_end(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> 
     summary.outcome = text(meta.get("status")) or "completed"
     summary.name = "Session end"
     summary.ms = _known(meta.get("elapsed_time_ms"))
-    summary.note = preview(text(mapping(entry.get("output_data")).get("response")))
+    summary.note = preview(in_words(text(mapping(entry.get("output_data")).get("response"))))
 
 
 def _other(summary: EventSummary, entry: JsonObject, meta: JsonObject) -> None:
