@@ -6,11 +6,11 @@ import contextlib
 import itertools
 import os
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from coagent_langchain import clock
 from coagent_langchain.config import public_url
 from coagent_langchain.errors import CoagentClientError, logger
 from coagent_langchain.http import MAX_BACKOFF_S, Reply, backoff, environment_settings, hint, is_retryable
@@ -48,7 +48,7 @@ class Connection:
     @property
     def down(self) -> bool:
         """Whether all attempts of a write failed to reach the server less than `DOWN_FOR` seconds ago."""
-        return time.monotonic() < self._down_until
+        return clock.monotonic() < self._down_until
 
     def close(self) -> None:
         """Close the connections; a pause between two attempts ends at once."""
@@ -75,7 +75,7 @@ class Connection:
             answer, _ = self._request("POST", path, 0 if self.down else retries, data=body)
         except CoagentClientError as error:
             if error.status is None:
-                self._down_until = time.monotonic() + DOWN_FOR
+                self._down_until = clock.monotonic() + DOWN_FOR
             raise
         self._down_until = 0.0
         return answer
@@ -83,7 +83,7 @@ class Connection:
     def _request(self, method: str, path: str, retries: int, **content: Any) -> tuple[Any, str]:
         if self._closed.is_set():
             raise CoagentClientError("the client is closed; create a new one", attempts=0)
-        started = time.monotonic()
+        started = clock.monotonic()
         request, session = self._prepared(method, path, **content), self._connected()
         environment = environment_settings(session, f"{request.url}")
         for attempt in itertools.count():
@@ -99,7 +99,7 @@ class Connection:
             pause = max(backoff(attempt, self._backoff), min(reply.wait, MAX_BACKOFF_S))
             if not is_retryable(status) or attempt >= retries or self._closed.wait(pause):
                 break
-        tries = f"{counted(attempt + 1, 'try')} in {time.monotonic() - started:.1f} s"
+        tries = f"{counted(attempt + 1, 'try')} in {clock.monotonic() - started:.1f} s"
         raise CoagentClientError(
             f"{method} {self.base_url}{path} failed after {tries}: {_reason(reply)}",
             status=status, attempts=attempt + 1, answer=reply.answer,

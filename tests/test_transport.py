@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from coagent_langchain import clock
 from coagent_langchain.delivery.transport import KEPT_S, Transport
 from coagent_langchain.delivery.verdict import Meaning, Verdict, judge
 from coagent_langchain.http import Reply
@@ -24,12 +25,12 @@ from tests.faulty_server import Answer, FaultyServer, first
 
 def test_connection_that_has_rested_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server may close an idle connection just as it is used again; an active one is reused, however old it is."""
-    clock = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    now = [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     with FaultyServer() as server:
         transport = Transport(server.base_url)
         for rest in 0.0, KEPT_S - 1, KEPT_S - 1, KEPT_S + 1, KEPT_S - 1:
-            clock[0] += rest
+            now[0] += rest
             assert transport.post(b"[{}]").status == 200
     ports = [request.port for request in server.requests]
 

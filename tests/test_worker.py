@@ -131,6 +131,18 @@ def test_clock_that_is_put_back_delays_nothing(tmp_path: Path, monkeypatch: pyte
     assert (flushed, server.stored) == (True, ["a"])
 
 
+def test_clock_that_stands_still_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests stop the clocks of `time`, as freezegun does: `flush` would never return, and no pause would end."""
+    monkeypatch.setattr(time, "monotonic", lambda: 1e9)
+    answers = first(1, Answer(503, headers={"Retry-After": "1"}))
+    with FaultyServer(answers) as server, delivery_to(server.base_url, tmp_path) as delivery:
+        delivery.append(line("a"))
+        flushed = delivery.flush(0.1)
+        arrived = server.wait_for(lambda: server.stored == ["a"])
+
+    assert (flushed, arrived) == (False, True)
+
+
 def test_append_does_not_wait_for_a_hung_server(tmp_path: Path) -> None:
     """A hung server does not block the application; `flush` and `close` keep their timeouts."""
     with (

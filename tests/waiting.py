@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from coagent_langchain import clock
+
 
 def until(holds: Callable[[], bool], seconds: float = 30) -> None:
     """Wait until a condition holds; fail if it does not hold in time."""
@@ -18,6 +20,6 @@ def until(holds: Callable[[], bool], seconds: float = 30) -> None:
 
 def pass_time(monkeypatch: pytest.MonkeyPatch, minutes: int) -> None:
     """Set the machine's clocks forward."""
-    now, monotonic = time.time_ns, time.monotonic
+    now, monotonic = time.time_ns, clock.monotonic
     monkeypatch.setattr(time, "time_ns", lambda: now() + minutes * 60 * 10**9)
-    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + minutes * 60)
+    monkeypatch.setattr(clock, "monotonic", lambda: monotonic() + minutes * 60)

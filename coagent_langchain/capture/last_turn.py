@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from coagent_langchain import clock
 from coagent_langchain.config import Settings
 from coagent_langchain.errors import CoagentClientError, warn
 
@@ -21,7 +20,7 @@ def last_turn(settings: Settings, session_id: str) -> tuple[int, int]:
     """
     from coagent_langchain.client import CoagentClient  # late: few handlers need it
 
-    asked = time.monotonic()
+    asked = clock.monotonic()
     if asked < _hung_until.get(settings.base_url, 0.0):
         return 0, 0
     try:
@@ -29,7 +28,7 @@ def last_turn(settings: Settings, session_id: str) -> tuple[int, int]:
             prompt, turn = client.filter_logs(session_id, _LAST_TURN) or (0, 0)
         return int(prompt), int(turn)
     except (CoagentClientError, TypeError, ValueError) as error:  # another server's filter may return anything
-        if time.monotonic() - asked >= ASK_S:
-            _hung_until[settings.base_url] = time.monotonic() + HUNG_S
+        if clock.monotonic() - asked >= ASK_S:
+            _hung_until[settings.base_url] = clock.monotonic() + HUNG_S
         warn("cannot resume session %s, its numbering starts at 1: %s", session_id, error)
         return 0, 0

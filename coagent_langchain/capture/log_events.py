@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from coagent_langchain import clock
 from coagent_langchain.capture import ambient
 from coagent_langchain.capture.handler_sessions import HandlerSessions
 from coagent_langchain.capture.recorder import Recorder
@@ -88,7 +88,7 @@ class LogEvents:
             entry = session.entry(event_type, number, turn)
             if meta:
                 entry["meta"] = _without_none(meta)
-        session.state.touched = time.monotonic()  # else a session without runs would end while it is in use
+        session.state.touched = clock.monotonic()  # else a session without runs would end while it is in use
         if event_type is EventType.ERROR:
             session.state.totals.add_error()
         return session, entry

@@ -5,9 +5,9 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-import time
 from pathlib import Path
 
+from coagent_langchain import clock
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.spooled_delivery import SpooledDelivery
 from coagent_langchain.delivery.uwsgi import check_uwsgi
@@ -46,11 +46,11 @@ class Deliveries:
         known = list(self._by_destination.values())
         for delivery in known:
             delivery.flush(0.0)  # so that all send at the same time
-        started = time.monotonic() - self._waited
+        started = clock.monotonic() - self._waited
         for delivery in known:
-            delivery.close(elapsed=time.monotonic() - started)
+            delivery.close(elapsed=clock.monotonic() - started)
             delivery.report_losses()
-        self._waited = time.monotonic() - started
+        self._waited = clock.monotonic() - started
 
     def unsent(self) -> list[str]:
         """Describe what each server has not accepted."""

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from coagent_langchain import clock
 from coagent_langchain.config import Settings
 from coagent_langchain.delivery.leftovers import Leftovers
 from coagent_langchain.delivery.sender import Sender
@@ -60,17 +61,17 @@ def discard_leftovers(folder: Path) -> int:
 
 def _send(sender: Sender, leftovers: Leftovers, flushed: Flushed, timeout: float) -> None:
     """Send one batch completely, or until there is a problem."""
-    attempt, until = 0, time.monotonic() + timeout
+    attempt, until = 0, clock.monotonic() + timeout
     while sender.busy and not flushed.problem:
         step = sender.step()
         leftovers.settle(step.length, step.stored + step.rejected)
         flushed.sent += step.stored
         flushed.rejected += step.rejected
         if not step.verdict.again:
-            attempt, until = 0, time.monotonic() + timeout
+            attempt, until = 0, clock.monotonic() + timeout
             continue
         attempt += 1
-        left = until - time.monotonic()
+        left = until - clock.monotonic()
         if step.verdict.meaning is Meaning.PAUSE or left <= step.verdict.wait:
             flushed.problem, flushed.status = step.verdict.reason, step.verdict.status
         else:

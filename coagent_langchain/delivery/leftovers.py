@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from coagent_langchain import clock
 from coagent_langchain.delivery.owner import Owner, dead_owners, segments_by_owner
 from coagent_langchain.delivery.segment import Reader
 
@@ -46,8 +46,8 @@ class Leftovers:
     def _claim_next(self) -> Owner | None:
         """Claim what the next dead process left."""
         owner = next(self._owners, None)
-        if owner is None and self._folder and time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + LOOK_EVERY_S
+        if owner is None and self._folder and clock.monotonic() >= self._next_look:
+            self._next_look = clock.monotonic() + LOOK_EVERY_S
             self._owners = dead_owners(self._folder)
             owner = next(self._owners, None)
         if owner is not None:

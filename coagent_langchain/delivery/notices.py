@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
+from coagent_langchain import clock
 from coagent_langchain.delivery.spool import Spool
 from coagent_langchain.errors import warn
 from coagent_langchain.texts import counted
@@ -64,9 +64,9 @@ class Notices:
             warn("delivery to %s: %s", self._destination, "; ".join(losses))
 
     def _say(self, *problem: str) -> bool:
-        due = time.monotonic() - self._said_at >= INTERVAL_S
+        due = clock.monotonic() - self._said_at >= INTERVAL_S
         if due:
-            self._said_at = time.monotonic()
+            self._said_at = clock.monotonic()
             warn("delivery to %s: %s", self._destination, "; ".join((*problem, *self._unreported_losses())))
         return due
 

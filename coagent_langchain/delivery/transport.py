@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import queue
-import time
 from typing import Any
 
+from coagent_langchain import clock
 from coagent_langchain.http import Reply, environment_settings
 
 CONNECT_TIMEOUT_S = 5.0
@@ -45,7 +45,7 @@ class Transport:
         # Sending through the session would follow a redirect halfway: parse its address, and read its body to the end.
         self._adapter: Any = requests.adapters.HTTPAdapter()
         self._pool: Any = None
-        self._used = time.monotonic()
+        self._used = clock.monotonic()
 
     def renew(self) -> None:
         """Use a new connection, after a fork.
@@ -73,14 +73,14 @@ class Transport:
         try:
             if self._pool is None:  # the one that `send` will use, needed after a fork
                 self._pool = self._adapter.get_connection_with_tls_context(request, **self._environment)
-            if time.monotonic() - self._used > KEPT_S:
+            if clock.monotonic() - self._used > KEPT_S:
                 self._hang_up()
             answer = self._adapter.send(request, stream=True, timeout=self.timeout, **self._environment)
             try:
                 text = answer.raw.read(MAX_ANSWER_BYTES, decode_content=True).decode("utf-8", "replace")
             finally:
                 answer.close()
-                self._used = time.monotonic()
+                self._used = clock.monotonic()
             if not 200 <= answer.status_code < 300:  # after a 1xx, or from a broken server, another response follows
                 self._hang_up()  # it would be taken for that to the next request
         except self._failures as error:

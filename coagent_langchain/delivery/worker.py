@@ -6,9 +6,9 @@ import contextlib
 import queue
 import sys
 import threading
-import time
 from pathlib import Path
 
+from coagent_langchain import clock
 from coagent_langchain.delivery.leftovers import Leftovers
 from coagent_langchain.delivery.notices import Notices
 from coagent_langchain.delivery.sender import Sender, Step
@@ -94,12 +94,12 @@ class Worker:
         if self._spool.settled >= entries:
             return True
         self._flush_until = max(self._flush_until, entries)
-        until = time.monotonic() + timeout
+        until = clock.monotonic() + timeout
         progress: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters.append(progress)
         try:
             self.wake()
-            while self._spool.settled < entries and (left := until - time.monotonic()) > 0 and not sys.is_finalizing():
+            while self._spool.settled < entries and (left := until - clock.monotonic()) > 0 and not sys.is_finalizing():
                 with contextlib.suppress(queue.Empty):
                     progress.get(timeout=left)
         finally:
@@ -175,8 +175,8 @@ class Worker:
 
     def _measure(self) -> None:
         """Check the folder periodically, also while the server is away: its quota is shared by all processes."""
-        if time.monotonic() >= self._next_measurement:
-            self._next_measurement = time.monotonic() + MEASURE_EVERY_S
+        if clock.monotonic() >= self._next_measurement:
+            self._next_measurement = clock.monotonic() + MEASURE_EVERY_S
             self._spool.return_to_folder()
             self._spool.measure_others()
 
@@ -226,8 +226,8 @@ class Worker:
 
     def _wait(self, seconds: float, patient: bool = False) -> None:
         """Wait; `flush` and `close` cut it short, or only `close` if the server asked for the wait (`patient`)."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._stop.is_set():
+        until = clock.monotonic() + seconds
+        while (left := until - clock.monotonic()) > 0 and not self._stop.is_set():
             if self._sleep(left) and not patient:
                 return
 

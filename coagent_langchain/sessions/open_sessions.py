@@ -11,6 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 
+from coagent_langchain import clock
 from coagent_langchain.delivery import Delivery, close_deliveries
 from coagent_langchain.errors import guard
 from coagent_langchain.forks import fork_safe_lock
@@ -122,7 +123,7 @@ class OpenSessions:
 
     def sweep(self) -> None:
         """End abandoned runs and idle sessions."""
-        now = time.monotonic()
+        now = clock.monotonic()
         for closer in self._closers:
             closer.sweep()
 

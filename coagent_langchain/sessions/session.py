@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
+from coagent_langchain import clock
 from coagent_langchain.checks import check_meta, check_prompt, check_session_id
 from coagent_langchain.errors import guard
 from coagent_langchain.exceptions import error_info, error_message, is_same, reference, session_status
@@ -95,7 +95,7 @@ class Session(Scope):
         entry = self.entry(EventType.SESSION_START, state.present_number, 0, timestamp)
         if not state.mark_started(entry["timestamp"]):
             return
-        state.began = time.monotonic() - (now_ms() - entry["timestamp"]) / 1000
+        state.began = clock.monotonic() - (now_ms() - entry["timestamp"]) / 1000
         text = self._text if self._text is not None else text
         if text is not None:
             entry["prompt"] = text
@@ -142,7 +142,7 @@ class Session(Scope):
             response = state.response = None
         entry["output_data"] = {"response": (response or state.response or status)[:MAX_RESPONSE]}
         since = max(now - ended, 0)  # less than 0 if the clock was set back
-        elapsed = round((time.monotonic() - state.began) * 1000) - since
+        elapsed = round((clock.monotonic() - state.began) * 1000) - since
         entry["meta"] = {"status": status, "elapsed_time_ms": max(elapsed, 0)}
         if self._counts or state.totals.llm_calls:
             entry["meta"] |= state.totals.as_meta()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from coagent_langchain import clock
 from coagent_langchain.forks import fork_safe_lock
 from coagent_langchain.latest import keep_latest
 from coagent_langchain.sessions.pending import Pending
@@ -66,7 +66,7 @@ class SessionState:
         self.response: str | None = None
         self.running = self.bare = 0
         self.outlived = False
-        self.touched = self.began = time.monotonic()
+        self.touched = self.began = clock.monotonic()
         self.earliest = self.latest = self._start = 0
         self.reported: deque[Callable[[], BaseException | None]] = deque(maxlen=MAX_REPORTED)
         self.hides_content = False
@@ -109,7 +109,7 @@ class SessionState:
         """Continue through another session object, which logs its end in this process."""
         with _lock:
             self.last_number = max(self.last_number, owner.state.last_number)
-            self.touched, self.process = time.monotonic(), os.getpid()
+            self.touched, self.process = clock.monotonic(), os.getpid()
             self.used_through, owner.state = owner.outlet, self
             self._hand_to(owner)
 
@@ -145,7 +145,7 @@ class SessionState:
                 return False
             self.running += not bare
             self.bare += bare
-            self.status, self.touched, self.used_through = "cancelled", time.monotonic(), outlet
+            self.status, self.touched, self.used_through = "cancelled", clock.monotonic(), outlet
             if outlet is not self.owner.outlet and not self.owner.outlet.lets_pass(outlet):
                 self.hides_content = True
         return True
@@ -161,7 +161,7 @@ class SessionState:
         with _lock:
             self.running -= not bare
             self.bare -= bare
-            self.touched = time.monotonic()
+            self.touched = clock.monotonic()
 
     def mark_started(self, timestamp: int) -> bool:
         """Record that it starts, at this timestamp; True for the first call only, which logs its `session_start`."""
