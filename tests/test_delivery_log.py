@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import posix
 import threading
 import time
 from collections.abc import Iterator
@@ -262,7 +263,7 @@ def test_spool_that_cannot_be_read_is_told(
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return pread(*arguments)
 
-    monkeypatch.setattr(os, "pread", failing)
+    monkeypatch.setattr(posix, "pread", failing)
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         broken.set()
         delivery.append(line("a"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posix
 import time
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ def test_file_that_cannot_be_read_holds_nothing_up(
                 raise PermissionError(errno.EACCES, "no")
             return opened(file, *arguments)
 
-        monkeypatch.setattr(os, "open", forbidden)  # root may read every file
+        monkeypatch.setattr(posix, "open", forbidden)  # root may read every file
         with delivery_to(server.base_url, tmp_path) as delivery:
             delivery.append(line("a"))
             adopted = server.wait_for(lambda: len(server.stored) == 2)

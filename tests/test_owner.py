@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import posix
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_file_that_could_not_be_opened_has_its_turn_in_the_next_round(
         return opened(file, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "open", exhausted)  # a real limit would hit the lock file as well
+        patch.setattr(posix, "open", exhausted)  # a real limit would hit the lock file as well
         missed = read_all(Leftovers(tmp_path / "d"))
     found = read_all(Leftovers(tmp_path / "d"))
 
@@ -207,7 +208,7 @@ def test_file_that_cannot_be_read_leaves_nothing_open(tmp_path: Path, monkeypatc
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pread", broken)
+        patch.setattr(posix, "pread", broken)
         for _ in range(5):
             with pytest.raises(OSError, match="Input/output"):
                 spool.read()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import posix
 import re
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,23 @@ def test_acknowledgement_lies_in_the_segment(tmp_path: Path) -> None:
     assert list(waiting_lines(segments(tmp_path / "d")[0])) == [line.rstrip() for line in LINES[2:]]
 
 
+@pytest.mark.parametrize("name", ["d", None])
+def test_fake_file_system_of_a_test_leads_to_no_other_file(
+    tmp_path: Path, name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What pyfakefs opens has the descriptor of any other file, which `os.pwrite`, not replaced, writes to."""
+    (tmp_path / "application").write_bytes(b"data")
+    with (tmp_path / "application").open("r+b") as file, monkeypatch.context() as patch:
+        for function in ("open", "dup", "close"):
+            patch.setattr(os, function, lambda *_, **__: file.fileno())
+        patch.setattr(tempfile, "TemporaryFile", lambda **_: contextlib.nullcontext(file))
+        spool = spool_in(tmp_path / name if name else None)
+        spool.append(LINES[0], 1)
+        read = spool.read()
+
+    assert (read, (tmp_path / "application").read_bytes()) == (LINES[0], b"data")
+
+
 def test_sync_brings_what_waits_to_the_disk_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new file needs its folder synced, too: without its name, it is lost in a crash of the machine."""
     synced: list[str] = []
@@ -63,8 +83,8 @@ def test_sync_brings_what_waits_to_the_disk_once(tmp_path: Path, monkeypatch: py
         synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         reach_the_disk(descriptor)
 
-    monkeypatch.setattr(os, "fsync", watched)
-    monkeypatch.setattr(os, "fdatasync", watched, raising=False)
+    monkeypatch.setattr(posix, "fsync", watched)
+    monkeypatch.setattr(posix, "fdatasync", watched, raising=False)
     spool = spool_in(tmp_path / "d")
     steps = []
     for appended in (LINES[0], b"", LINES[1]):
@@ -90,7 +110,7 @@ def test_file_without_a_name_needs_no_sync(tmp_path: Path) -> None:
 def test_what_has_arrived_needs_no_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the server keeps up, no event costs the disk anything."""
     synced: list[int] = []
-    monkeypatch.setattr(os, "fdatasync", synced.append, raising=False)
+    monkeypatch.setattr(posix, "fdatasync", synced.append, raising=False)
     spool = spool_in(tmp_path / "d")
     spool.append(LINES[0], 1)
     read_all(spool)
@@ -269,7 +289,7 @@ def test_file_that_is_emptied_during_a_sync_is_synced_again(tmp_path: Path, monk
         read_all(spool)
         spool.recycle()
 
-    monkeypatch.setattr(os, "fdatasync", sync_slowly, raising=False)
+    monkeypatch.setattr(posix, "fdatasync", sync_slowly, raising=False)
     spool.append(LINES[0] * 10_000, 10_000)
     spool.sync()
     spool.append(LINES[1], 1)

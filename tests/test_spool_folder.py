@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posix
 import shutil
 import tempfile
 from pathlib import Path
@@ -171,7 +172,7 @@ def test_disk_that_is_all_but_full_is_not_returned_to(tmp_path: Path, monkeypatc
     (tmp_path / "d").unlink()
     state = list(os.statvfs(tmp_path))
     state[4] = NAMELESS_BYTES // state[1] - 1  # the available blocks
-    monkeypatch.setattr(os, "fstatvfs", lambda descriptor: os.statvfs_result(state))
+    monkeypatch.setattr(posix, "fstatvfs", lambda descriptor: os.statvfs_result(state))
     spool.return_to_folder()
 
     assert (bool(spool.fallback), spool.read(), segments(tmp_path / "d")) == (True, LINES[0], [])

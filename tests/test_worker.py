@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import posix
 import queue
 import sys
 import threading
@@ -203,7 +204,7 @@ def test_error_that_nobody_expects_is_not_met_again_at_once(tmp_path: Path, monk
             raise RuntimeError("not here")
         return preadv(*arguments)
 
-    monkeypatch.setattr(os, "preadv", forbidden)
+    monkeypatch.setattr(posix, "preadv", forbidden)
     with FaultyServer() as server, delivery_to(server.base_url, tmp_path) as delivery:
         delivery.append(line("a"))
         arrived = server.wait_for(lambda: server.stored == ["a"])

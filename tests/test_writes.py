@@ -6,6 +6,7 @@ import errno
 import itertools
 import json
 import os
+import posix
 import sys
 import tempfile
 import threading
@@ -287,7 +288,7 @@ def test_slow_disk_does_not_hold_other_threads_up(monkeypatch: pytest.MonkeyPatc
         polite.append(data)
         return write(descriptor, data, offset)
 
-    monkeypatch.setattr(os, "pwrite", counted)
+    monkeypatch.setattr(posix, "pwrite", counted)
     with tempfile.TemporaryFile() as file:
         written = [pwrite(file.fileno(), b"%04d" % n, 4 * n) for n in range(3 * RELEASING_WRITES + 5)]
         file.seek(0)

@@ -64,7 +64,7 @@ class SpoolFolder:
         make_private_folder(self._path, self._address)  # on a full disk the address could not be recorded either
         named = self._named_segment(self._path)
         try:
-            disk = os.fstatvfs(named.descriptor)
+            disk = posix.fstatvfs(named.descriptor)
             if disk.f_bavail * disk.f_frsize < _ROOM_BYTES:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             segment.move(named, reader)
@@ -107,7 +107,7 @@ class SpoolFolder:
         if self.path is None:
             return 0
         own = f"{self._owner.name}-" if self._owner else "-"
-        with os.scandir(self.path) as files:
+        with posix.scandir(self.path) as files:
             return sum(_size(file) for file in files if not file.name.startswith(own))
 
     def sync(self) -> None:
@@ -130,11 +130,11 @@ class SpoolFolder:
 
 def _sync(folder: Path) -> None:
     with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = posix.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            posix.fsync(descriptor)
         finally:
-            os.close(descriptor)
+            posix.close(descriptor)
 
 
 def _size(entry: os.DirEntry[str]) -> int:
@@ -177,14 +177,14 @@ def _make(folder: Path) -> None:
 
 
 def _note(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = posix.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.pwrite(descriptor, content, 0)  # `os.write` may be replaced too
+        posix.write(descriptor, content)
     except OSError:
-        os.unlink(path)  # an empty file would prevent another attempt once there is space
+        posix.unlink(path)  # an empty file would prevent another attempt once there is space
         raise
     finally:
-        os.close(descriptor)
+        posix.close(descriptor)
 
 
 def address_of(folder: Path) -> str:

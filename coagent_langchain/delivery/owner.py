@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import math
 import os
+import posix
 import re
 import secrets
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ class Owner:
             OSError: the lock file cannot be opened.
         """
         path = folder / f"{name}.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = posix.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         owner, held = cls(folder, name, descriptor), False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,22 +70,22 @@ class Owner:
     def holds(self) -> bool:
         """Whether the held lock file is still the one with this name: another process or user may have removed it."""
         try:
-            named = os.stat(self.folder / f"{self.name}.lock", follow_symlinks=False)
-            return os.path.samestat(named, os.fstat(self._descriptor))
+            named = posix.stat(self.folder / f"{self.name}.lock", follow_symlinks=False)
+            return os.path.samestat(named, posix.fstat(self._descriptor))
         except OSError:
             return False
 
     def release(self) -> None:
         """Give up the name for good: no segment of it is left."""
         with contextlib.suppress(OSError):
-            os.unlink(self.folder / f"{self.name}.lock")
+            posix.unlink(self.folder / f"{self.name}.lock")
         self.abandon()
 
     def abandon(self) -> None:
         """Close the lock file only: the files are left to the next claimant (or, after a fork, to the parent)."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            posix.close(descriptor)
 
 
 def segments_by_owner(folder: Path, prefix: str = "", *, of_others: bool = False) -> dict[str, list[Path]]:
@@ -93,7 +94,7 @@ def segments_by_owner(folder: Path, prefix: str = "", *, of_others: bool = False
     One that has a lock file only comes last, with no segments: it died too early, or the disk was full.
     """
     found: dict[str, list[tuple[str, float]]] = {}
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+    with contextlib.suppress(OSError), posix.scandir(folder) as entries:
         for entry in entries:
             if not entry.name.startswith(prefix) or (match := _FILE.fullmatch(entry.name)) is None:
                 continue

@@ -8,7 +8,7 @@ does, is woken by each write, finds the GIL taken again and waits anew. `python 
 from __future__ import annotations
 
 import functools
-import os
+import posix
 import sys
 import time
 from collections.abc import Callable
@@ -50,10 +50,10 @@ class Pwrite:
         pwrite, clock = self._pwrite_holding_gil, self._clock
         if pwrite is None or self._releasing:
             self._releasing -= self._releasing > 0
-            return os.pwrite(descriptor, data, offset)
+            return posix.pwrite(descriptor, data, offset)
         began = clock()
         written = pwrite(descriptor, data, len(data), offset)
         if clock() - began > SLOW_NS:
             self._releasing = self._next_releasing
             self._next_releasing *= 2
-        return written if written >= 0 else os.pwrite(descriptor, data, offset)  # raises the error
+        return written if written >= 0 else posix.pwrite(descriptor, data, offset)  # raises the error

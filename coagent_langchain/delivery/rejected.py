@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posix
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,13 +34,13 @@ def _append(record: bytes, old: Path, path: Path) -> None:
         if path.stat().st_size + len(record) > MAX_BYTES:
             path.replace(old)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
+    descriptor = posix.open(path, flags, 0o600)
     try:
-        size = os.fstat(descriptor).st_size
-        if os.write(descriptor, record) < len(record):  # the disk is full: a partial record would spoil the next one
-            os.ftruncate(descriptor, size)
+        size = posix.fstat(descriptor).st_size
+        if posix.write(descriptor, record) < len(record):  # the disk is full: a partial record would spoil the next one
+            posix.ftruncate(descriptor, size)
     finally:
-        os.close(descriptor)
+        posix.close(descriptor)
 
 
 def rejected_entries(folder: Path) -> Iterator[JsonObject]:

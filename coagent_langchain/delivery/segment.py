@@ -2,6 +2,9 @@
 
 The offset is stored in the file that it describes and updated in place, so an acknowledgement needs no new disk space
 and no second file can disagree with it. The header is itself a line of JSON: any tool can read a segment.
+
+Files are opened, written and closed through `posix`, not `os`, in which a test's fake file system (pyfakefs) replaces
+`open` but not `pwrite`: its descriptors are those of other files of the application, which would be overwritten.
 """
 
 from __future__ import annotations
@@ -9,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import posix
 import re
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,11 +40,13 @@ def nameless(in_memory: bool) -> int:
     Raises:
         OSError: it cannot be created.
     """
-    if in_memory and hasattr(os, "memfd_create"):
+    if in_memory and hasattr(posix, "memfd_create"):
         with contextlib.suppress(OSError):
-            return os.memfd_create("coagent-spool", os.MFD_CLOEXEC)
-    with tempfile.TemporaryFile(buffering=0) as file:
-        return os.dup(file.fileno())
+            return posix.memfd_create("coagent-spool", os.MFD_CLOEXEC)
+    path = f"{tempfile.gettempdir()}/coagent-{secrets.token_hex(8)}"
+    descriptor = posix.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+    posix.unlink(path)
+    return descriptor
 
 
 class Segment:
@@ -62,7 +69,7 @@ class Segment:
         self._fill(header(HEADER_BYTES))
 
     def _fill(self, content: bytes) -> None:
-        if os.pwrite(self.descriptor, content, 0) != len(content):
+        if posix.pwrite(self.descriptor, content, 0) != len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     @classmethod
@@ -72,13 +79,13 @@ class Segment:
         Raises:
             OSError: it cannot be created; nothing is left behind.
         """
-        descriptor = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600) if path else nameless(in_memory)
+        descriptor = posix.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600) if path else nameless(in_memory)
         try:
             return cls(descriptor, path)
         except OSError:
-            os.close(descriptor)
+            posix.close(descriptor)
             if path:
-                os.unlink(path)
+                posix.unlink(path)
             raise
 
     def open(self) -> Reader:
@@ -93,19 +100,19 @@ class Segment:
         except FileNotFoundError:  # removed by somebody: then the writing end was kept open
             if self.descriptor < 0:
                 raise
-        return Reader(os.dup(self.descriptor))
+        return Reader(posix.dup(self.descriptor))
 
     def finish(self) -> None:
         """Close the writing end for good, unless the file has no name: then it could not be opened again."""
         with contextlib.suppress(OSError):  # a network file system may report errors on close
-            if self.path and self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink:
+            if self.path and self.descriptor >= 0 and posix.fstat(self.descriptor).st_nlink:
                 self.close()
 
     def close(self) -> None:
         """Close the writing end."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            posix.close(descriptor)
 
     def remove(self) -> None:
         """Close the writing end and unlink the file."""
@@ -120,15 +127,15 @@ class Segment:
         Raises:
             OSError: there is not enough space.
         """
-        named._fill(os.pread(self.descriptor, self.size, 0))
+        named._fill(posix.pread(self.descriptor, self.size, 0))
         for descriptor in (self.descriptor, *((reader.descriptor,) if reader else ())):
-            os.dup2(named.descriptor, descriptor, inheritable=False)
+            posix.dup2(named.descriptor, descriptor, inheritable=False)
         named.close()
         self.path = named.path
 
     def empty(self, reader: Reader) -> None:
         """Reuse the file from its beginning: everything in it is acknowledged."""
-        os.ftruncate(self.descriptor, HEADER_BYTES)
+        posix.ftruncate(self.descriptor, HEADER_BYTES)
         self.emptied += 1
         self.size = self.synced = HEADER_BYTES
         reader.restart()
@@ -146,7 +153,7 @@ class Reader:
         try:
             self.offset = self._acknowledged_offset()
         except OSError:
-            os.close(descriptor)
+            posix.close(descriptor)
             raise
 
     @classmethod
@@ -156,18 +163,18 @@ class Reader:
         Raises:
             OSError: it cannot be opened.
         """
-        return cls(os.open(path, _FLAGS))
+        return cls(posix.open(path, _FLAGS))
 
     def _acknowledged_offset(self) -> int:
         """The offset in the header, or that of the first line if the header is damaged: rather twice than never."""
-        match = _HEADER.fullmatch(os.pread(self.descriptor, HEADER_BYTES, 0))
+        match = _HEADER.fullmatch(posix.pread(self.descriptor, HEADER_BYTES, 0))
         offset = int(match[1]) if match else HEADER_BYTES
-        plausible = HEADER_BYTES <= offset <= self.size() and os.pread(self.descriptor, 1, offset - 1) == b"\n"
+        plausible = HEADER_BYTES <= offset <= self.size() and posix.pread(self.descriptor, 1, offset - 1) == b"\n"
         return offset if plausible else HEADER_BYTES
 
     def size(self) -> int:
         """Bytes in the file now."""
-        return os.fstat(self.descriptor).st_size
+        return posix.fstat(self.descriptor).st_size
 
     def read(self, end: int, limit: int = BATCH_BYTES) -> bytearray:
         """Read whole lines from the acknowledged offset to `end`: a batch of up to `limit` bytes, at least one line.
@@ -179,7 +186,7 @@ class Reader:
         """
         while self.offset < end:
             block = bytearray(min(limit, end - self.offset))
-            length = os.preadv(self.descriptor, [block], self.offset)
+            length = posix.preadv(self.descriptor, [block], self.offset)
             ends = line_ends(block)[:BATCH_ENTRIES]
             del block[ends[-1] if ends else 0 :]
             if block or length < limit:
@@ -191,7 +198,7 @@ class Reader:
         """Advance the offset by `length`, also in the file; if that fails, a later process may send the lines again."""
         self.offset += length
         with contextlib.suppress(OSError):
-            os.pwrite(self.descriptor, header(self.offset), 0)
+            posix.pwrite(self.descriptor, header(self.offset), 0)
 
     def restart(self) -> None:
         """Start again after the header: the file was emptied."""
@@ -200,13 +207,13 @@ class Reader:
 
     def sync(self) -> None:
         """Sync the file to disk."""
-        getattr(os, "fdatasync", os.fsync)(self.descriptor)
+        getattr(posix, "fdatasync", posix.fsync)(self.descriptor)
 
     def close(self) -> None:
         """Close the reading end."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            posix.close(descriptor)
 
 
 def line_ends(block: bytearray) -> list[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import posix
 import threading
 from collections import deque
 from pathlib import Path
@@ -105,7 +106,7 @@ class Spool:
         """Write the open entry without the folder, because of `error`, or refuse it; a signal handler may, too."""
         with contextlib.suppress(OSError):
             if self._open is entry:  # a partial write is not a line; no call between this and the next one
-                os.ftruncate(segment.descriptor, offset)
+                posix.ftruncate(segment.descriptor, offset)
         if self._open is entry and segment.path:
             self._leave_folder(error)
             if self._new_segment():
