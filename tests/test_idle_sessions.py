@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +15,7 @@ from coagent_langchain.sessions import open_sessions
 from coagent_langchain.testing import MemoryDelivery
 from tests.fakes import chat
 from tests.reading import of_type, types
-from tests.waiting import pass_time
+from tests.waiting import pass_time, until
 
 
 def test_idle_session_ends_by_itself(log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,6 +26,22 @@ def test_idle_session_ends_by_itself(log: MemoryDelivery, monkeypatch: pytest.Mo
     handler._sessions.sweep()
 
     assert (log.sequence[-1], log.entries[-1]["meta"]["status"]) == (("session_end", 1, 0), "idle")
+
+
+def test_sleep_that_a_test_replaces_is_not_that_of_the_sweep(
+    log: MemoryDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mock returns at once: the sweep would call it without end, and the test would find these calls."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(open_sessions, "SWEEP_EVERY", 0.01)
+    monkeypatch.setattr(open_sessions, "_thread", None)
+    handler = CoagentCallbackHandler("s", delivery=log)
+    chat("a").invoke("q", {"callbacks": [handler]})
+    pass_time(monkeypatch, 31)
+    until(lambda: types(log)[-1] == "session_end")
+
+    assert open_sessions.SWEEP_EVERY not in slept
 
 
 def test_session_in_which_the_application_logs_is_not_idle(

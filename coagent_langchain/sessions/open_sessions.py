@@ -6,7 +6,6 @@ import atexit
 import os
 import sys
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -218,8 +217,8 @@ def _end_with_worker() -> None:
 
 
 def _sweep_for_ever() -> None:
-    while True:
-        time.sleep(SWEEP_EVERY)
+    never = threading.Event()
+    while not never.wait(SWEEP_EVERY):  # not `time.sleep`, which tests replace with one that returns at once
         with guard:
             for sessions in _watched:
                 sessions.sweep()
