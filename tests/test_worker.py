@@ -27,16 +27,24 @@ from tests.threads import meanwhile
 from tests.waiting import until
 
 
+@pytest.mark.parametrize("says_so", [True, False])
 @pytest.mark.parametrize("startable", [0, 1])
-def test_system_that_gives_no_threads(tmp_path: Path, startable: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If threads cannot be started, closing raises nothing, events stay, and the next `append` tries again."""
+def test_system_that_gives_no_threads(
+    tmp_path: Path, startable: int, says_so: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If threads cannot be started, closing raises nothing, events stay, and the next `append` tries again.
+
+    A test that wants no threads replaces `start` with a mock, which does not say so.
+    """
     start, left = threading.Thread.start, [startable]
 
     def refuse(thread: threading.Thread) -> None:
         if not thread.name.startswith("coagent"):
             return start(thread)
         if not left[0]:
-            raise RuntimeError("can't start new thread")
+            if says_so:
+                raise RuntimeError("can't start new thread")
+            return None
         left[0] -= 1
         return start(thread)
 

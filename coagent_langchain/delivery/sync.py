@@ -43,7 +43,7 @@ class Syncer:
             thread = threading.Thread(target=self._run, args=(self._stop,), name="coagent-sync", daemon=True)
             with contextlib.suppress(RuntimeError):  # "can't start new thread": the next call tries again
                 thread.start()
-                self._thread = thread
+                self._thread = thread if thread.ident else None  # a test may have replaced `start`
 
     def rest(self) -> None:
         """Pause, because nothing is waiting; called only by the worker's thread."""

@@ -87,6 +87,8 @@ class Worker:
         self._syncer.begin(stop)
         thread = threading.Thread(target=self._run, args=(stop,), name="coagent-delivery", daemon=True)
         thread.start()
+        if not isinstance(thread.ident, int):  # a test replaces `start`, or the class, so that there are no threads
+            raise RuntimeError("not started")
         self._thread = thread
 
     def wait_until_settled(self, entries: int, timeout: float) -> bool:
