@@ -25,10 +25,13 @@ _MAX_METADATA = 100  # entries of one document's metadata, which may hold its ve
 _MAX_ARTIFACT = 1_000  # entries of an artifact
 _MAX_LITERAL = 100_000  # characters of an argument text that is read as a Python literal
 # A dict of arguments as `repr` writes it. For other texts, Python's parser may issue warnings to the application: about
-# an invalid escape in a string, or a letter directly after a number. No part is tried again, so that it is linear.
+# an invalid escape in a string, or a letter directly after a number. It may also overflow the stack of a small thread,
+# which ends the process: a chain of signs or calls nests too deep. So a comma, a colon or a closing bracket follows
+# each value. No part is tried again, so that it is linear.
 _DICT = re.compile(
-    r"""\{(?:'(?:[^'\\]|\\[\\'"nrtxuU])*+' | "(?:[^"\\]|\\[\\'"nrtxuU])*+"
-        | \d++(?:\.\d++)?(?:e[+-]?\d++)?j?(?!\w) | None | True | False | set\(\) | [^\w'"\\])*+""",
+    r"""\{(?:(?:'(?:[^'\\]|\\[\\'"nrtxuU])*+' | "(?:[^"\\]|\\[\\'"nrtxuU])*+"
+        | -?\d++(?:\.\d++)?(?:e[+-]?\d++)?(?:[+-]\d++(?:\.\d++)?(?:e[+-]?\d++)?)?j?(?!\w) | None | True | False
+        | set\(\) | [)\]}])(?=\s*+(?:[,:)\]}]|\Z)) | [\s({\[,:])*+""",
     re.VERBOSE,
 )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import subprocess
+import sys
 import warnings
 from typing import Any
 from uuid import uuid4
@@ -179,6 +181,29 @@ def test_reading_a_tools_text_warns_nobody(given: str, log: MemoryDelivery, hand
         handler.on_tool_start({"name": "find"}, given, run_id=uuid4())
 
     assert (said, of_type(log, "tool_call")[0]["tool_call"]["parameters"]) == ([], {"input": given})
+
+
+DEEP_TEXT = """
+import threading
+from uuid import uuid4
+from coagent_langchain import CoagentCallbackHandler
+from coagent_langchain.testing import MemoryDelivery
+
+log, given = MemoryDelivery(), "{1: " + "-+" * 5000 + "1}"
+handler = CoagentCallbackHandler(delivery=log)
+threading.stack_size(512 * 1024)
+thread = threading.Thread(target=lambda: handler.on_tool_start({"name": "find"}, given, run_id=uuid4()))
+thread.start()
+thread.join()
+print(log.entries[-1]["tool_call"]["parameters"] == {"input": given})
+"""
+
+
+def test_reading_a_tools_text_does_not_overflow_a_small_stack() -> None:
+    """41 langchain-ai/langchain#34168: Python's parser ends the process if a model's text nests too deep for it."""
+    program = subprocess.run([sys.executable, "-c", DEEP_TEXT], capture_output=True, text=True, check=False)
+
+    assert (program.returncode, program.stdout) == (0, "True\n")
 
 
 @pytest.mark.parametrize("hook", HOOKS)
