@@ -77,6 +77,14 @@ def test_pages_of_large_events_are_whole(running: Running) -> None:
     assert ([row[13] for row in rows], found) == (["0", "1", "2"], ["3", "2", "1"])
 
 
+def test_page_of_events_with_enormous_ids_is_small(running: Running) -> None:
+    """A client may choose ids as long as an entry may be: the rows of 200 of them would fill the memory."""
+    put(running.store, *(entry(at=number, event_id=f"{number}{'x' * 1_000}") for number in range(2)))
+    rows = requests.get(f"{running.url}/view/events/=s", timeout=10).json()["rows"]
+
+    assert [row[13] for row in rows] == [f"{number}{'x' * 159}…" for number in range(2)]
+
+
 def begin_to_post(running: Running) -> http.client.HTTPConnection:
     """Send the beginning of a body."""
     slow = http.client.HTTPConnection("127.0.0.1", urlsplit(running.url).port, timeout=10)

@@ -6,7 +6,7 @@ from typing import Any
 
 from coagent_langchain.server.presentation.bars import Bar, in_rows
 from coagent_langchain.server.presentation.event_summary import summarize_json
-from coagent_langchain.server.presentation.formats import visible
+from coagent_langchain.server.presentation.formats import preview
 from coagent_langchain.server.presentation.outcomes import CUT_OFF, IN_PLACE, STOPPED
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.texts import counted
@@ -29,7 +29,7 @@ def event_row(seq: int, body: bytes) -> Row:
     """The row of one entry in the table of events; the names at the top of events.js say what each value is."""
     m = summarize_json(seq, body)
     return [str(m.seq), m.at, m.type, f"{m.prompt}.{m.turn}", m.name, m.note, m.who, m.failed or m.outcome, m.ms,
-            m.input, m.output, m.cached, m.cost, visible(m.event_id), len(body), bool(m.failed)]  # fmt: skip
+            m.input, m.output, m.cached, m.cost, preview(m.event_id), len(body), bool(m.failed)]  # fmt: skip
 
 
 def _row(bar: Bar, level: int, above: str, turn: int, t0: int) -> Row:
