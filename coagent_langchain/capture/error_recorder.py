@@ -22,12 +22,7 @@ from coagent_langchain.capture.run import NOT_AN_ERROR, NOTHING, Failure, Run
 from coagent_langchain.exceptions import error_info, error_message, reference
 from coagent_langchain.sessions.open_failures import with_attempts
 from coagent_langchain.values.answers import Answer
-from coagent_langchain.values.outcomes import (
-    Outcome,
-    classify,
-    interrupts,
-    severity,
-)
+from coagent_langchain.values.outcomes import Outcome, classify, interrupts, severity
 from coagent_langchain.values.tools import ToolResult
 from coagent_langchain.wire import EventType, JsonObject, Severity
 
