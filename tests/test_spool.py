@@ -176,6 +176,17 @@ def test_settled_segments_are_removed(tmp_path: Path) -> None:
     assert (spool.written, spool.settled, spool.lost) == (9, 9, 0)
 
 
+def test_released_spool_begins_anew(tmp_path: Path) -> None:
+    """What is appended later goes to a new file."""
+    spool = spool_in(tmp_path / "d")
+    spool.append(LINES[0], 1)
+    read_all(spool)
+    spool.release()
+    spool.append(LINES[1], 1)
+
+    assert (read_all(spool), spool.written, spool.refused) == (LINES[1], 2, 0)
+
+
 def test_settled_segments_leave_nothing_open(tmp_path: Path) -> None:
     """A long-lived process opens many files: only the last segment's two descriptors and the lock's stay."""
     spool, before = spool_in(tmp_path / "d"), open_files()

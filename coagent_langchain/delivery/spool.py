@@ -51,7 +51,7 @@ class Spool:
         self._quota = self._whole_quota = quota if folder else min(quota, NAMELESS_BYTES)
         self._segments: deque[Segment] = deque()
         self._reader: Reader | None = None
-        self._taken = self._freed = 0  # bytes ever written, and those of them removed
+        self._room = 0  # bytes that may be written to the last segment until `_has_place` is asked again
         self._open: _Entry | None = None  # what is being written
         self._pwrite = Pwrite()
         # Re-entrant: a signal handler of the application may log in the middle of an append of the same thread.
@@ -65,7 +65,7 @@ class Spool:
         with self._lock:
             if self._open is not None:  # a signal handler logs during an append of its thread: that goes first
                 self._write(self._open)
-            if not self._has_place(len(lines)):
+            if len(lines) > self._room and not self._has_place(len(lines)):
                 self.refused += count
                 return
             self._open = entry
@@ -76,10 +76,17 @@ class Spool:
                     self._write(entry)
 
     def _has_place(self, length: int) -> bool:
-        """Whether `length` bytes may be written; if the last segment is full, begin a new one."""
+        """Whether `length` bytes may be written; if the last segment is full, begin a new one. Sets `_room`."""
         if (not self._segments or self._segments[-1].size >= SEGMENT_BYTES) and not self._new_segment():
             return False
-        return self._taken - self._freed + self.others + length <= self._quota
+        left = self._quota - self._used - self.others
+        self._room = min(left, SEGMENT_BYTES - self._segments[-1].size)
+        return length <= left
+
+    @property
+    def _used(self) -> int:
+        """Bytes of this process's files."""
+        return sum(segment.size for segment in list(self._segments))
 
     def _write(self, entry: _Entry) -> None:
         """Write the open entry and count it; during any call in here, a signal handler may do all of that instead."""
@@ -98,7 +105,7 @@ class Spool:
             return
         self._open = None  # no call from here on
         segment.entries += count
-        self._taken += length
+        self._room -= length
         self.written += count
         segment.size = offset + length  # last: from now on the worker may read it
 
@@ -127,7 +134,6 @@ class Spool:
             self._leave_folder(error)
             return self._new_segment()
         before = self._segments[-1] if self._segments else None
-        self._taken += HEADER_BYTES
         self._segments.append(segment)
         if before is not None:  # last: a signal handler in between would append to a closed file
             before.finish()
@@ -137,7 +143,7 @@ class Spool:
         """Do without the folder from now on, because of `error`: within the bound of memory."""
         self._folder.fall_back(error)
         self.others = 0
-        self._quota = min(self._quota, self._taken - self._freed + NAMELESS_BYTES)
+        self._quota = min(self._quota, self._used + NAMELESS_BYTES)
 
     @property
     def fallback(self) -> str | None:
@@ -161,7 +167,7 @@ class Spool:
         """Bytes of the entries that are waiting."""
         segments, reader = len(self._segments), self._reader
         sent = reader.offset - HEADER_BYTES if reader else 0
-        return self._taken - self._freed - segments * HEADER_BYTES - sent
+        return self._used - segments * HEADER_BYTES - sent
 
     def first_line(self) -> bytes:
         """The oldest waiting entry; empty if there is none."""
@@ -205,7 +211,6 @@ class Spool:
         if self._reader:
             self._reader.close()
         self._reader = None
-        self._freed += segment.size
         self.lost += segment.entries - segment.settled
         self.settled += segment.entries - segment.settled
         segment.remove()
@@ -217,7 +222,6 @@ class Spool:
                 if self._reader and len(self._segments) == 1 and not self.waiting:
                     segment = self._segments[0]
                     if segment.size > _RECYCLE_BYTES:
-                        self._freed += segment.size - HEADER_BYTES
                         segment.empty(self._reader)
             finally:
                 self._lock.release()
@@ -226,6 +230,7 @@ class Spool:
         """Count the bytes of other processes' files against the quota."""
         with contextlib.suppress(OSError):
             self.others = self._folder.size_of_others()
+            self._room = 0  # an append at this moment may undo that, until the next measurement
 
     def return_to_folder(self) -> None:
         """Move nameless files to the folder if it can be used again, for example after its disk was full.
@@ -268,6 +273,7 @@ class Spool:
         """Remove the files if everything is settled. The worker must have ended."""
         with self._lock:
             if not self.waiting and self._open is None:
+                self._room = 0
                 while self._segments:
                     self._drop_first()
                 self._folder.release()
