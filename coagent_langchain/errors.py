@@ -78,8 +78,9 @@ class Guard:
             ours = f"internal error in {place}; the application is not affected, events may be incomplete"
             warn("%s", message or ours, error=error if error.__traceback__ else None)
 
-    def __enter__(self) -> None:
-        """Guard a block. Hooks use this form: a decorator would have to pass on their many arguments."""
+    # `with guard:` is for hooks: a decorator would have to pass on their many arguments. Entering does nothing; a
+    # built-in takes a third of the time that a method would.
+    __enter__ = staticmethod(tuple)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> bool:
         if error is None or not isinstance(error, Exception):
