@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from coagent_langchain.server.lookups import number_in, reader_of, session_and_timeline, session_of, store_of
 from coagent_langchain.server.presentation import charts, contents, transcript
 from coagent_langchain.server.presentation import conversation as talk
-from coagent_langchain.server.presentation.details import detail, ref_of
+from coagent_langchain.server.presentation.details import detail
 from coagent_langchain.server.presentation.event_summary import summarize_json
 from coagent_langchain.server.presentation.formats import count, visible
 from coagent_langchain.server.presentation.jsonview import pretty, shown
@@ -31,7 +30,6 @@ PAGE = 200  # events per request (events.js)
 MAX_HITS = 20_000  # most events that a search inside a session finds
 RAW_PAGE = 50  # entries per request
 CHUNK = 131_072  # characters of a long text per request
-_REF = re.compile(r"(\d{1,16})-(\d{1,19})")
 
 
 def head(request: Request) -> HTMLResponse:
@@ -66,8 +64,8 @@ def chosen(request: Request) -> list[Entry]:
     store, session_id = store_of(request), request.path_params["session_id"]
     found = []
     for ref in request.query_params.getlist("e")[:50]:
-        named = _REF.fullmatch(ref)
-        entry = store.entry_at(session_id, int(named[1]), int(named[2])) if named and int(named[2]) < 2**63 else None
+        cursor = Cursor.named(ref)
+        entry = store.entry_at(session_id, cursor) if cursor else None
         if entry is None:
             session_of(request)  # raises if the session has been deleted
             raise HTTPException(404, "There is no such event.")
@@ -88,7 +86,7 @@ def event_detail(request: Request) -> HTMLResponse:
 def earlier(request: Request) -> HTMLResponse:
     """The messages of a model call before the one at index `to`."""
     entry = chosen(request)[0]
-    value, end = Value(orjson.loads(entry.body), ref_of(entry)), number_in(request.query_params, "to")
+    value, end = Value(orjson.loads(entry.body), str(entry.cursor)), number_in(request.query_params, "to")
     return render("earlier.html", parts=contents.earlier(value, end))
 
 
@@ -115,41 +113,41 @@ def text(request: Request) -> PlainTextResponse:
 
 
 def events(request: Request) -> Response:
-    """A page of the events that match `q` (words) and `type`, starting at the place `from`; with all types."""
+    """A page of the events that match `q` (words) and `type`, starting at the index `from`; with all types."""
     session, tree = session_and_timeline(request)
-    places = _places(request, tree)
+    indices = _indices(request, tree)
     start = number_in(request.query_params, "from")
-    page = [event_row(entry.seq, entry.body) for entry in _entries(request, tree, places[start : start + PAGE])]
+    page = [event_row(entry.seq, entry.body) for entry in _entries(request, tree, indices[start : start + PAGE])]
     types = [(name, f"{visible(name)} ({count(number)})") for name, number in sorted(session.types.items())]
-    return json_response({"total": len(places), "t0": session.first_ms, "rows": page, "types": types})
+    return json_response({"total": len(indices), "t0": session.first_ms, "rows": page, "types": types})
 
 
-def _entries(request: Request, tree: Timeline, places: Sequence[int]) -> Iterator[Entry]:
-    """The entries at these places of the timeline; consecutive ones are read in one query."""
+def _entries(request: Request, tree: Timeline, indices: Sequence[int]) -> Iterator[Entry]:
+    """The entries at these indices of the timeline; consecutive ones are read in one query."""
     store, session_id = store_of(request), request.path_params["session_id"]
     at = 0
-    while at < len(places):
+    while at < len(indices):
         run = 1
-        while at + run < len(places) and places[at + run] == places[at] + run:
+        while at + run < len(indices) and indices[at + run] == indices[at] + run:
             run += 1
-        place = places[at]
-        found = store.entries(session_id, after=Cursor(tree.times[place], tree.seqs[place] - 1), limit=run)
+        index = indices[at]
+        found = store.entries(session_id, after=Cursor(tree.times[index], tree.seqs[index] - 1), limit=run)
         yield from found
         at += len(found) or run  # none if the session has been deleted meanwhile
 
 
-def _places(request: Request, tree: Timeline) -> Sequence[int]:
-    """The places in the timeline of the events that match the query: words `q` and a `type`, or either or neither."""
+def _indices(request: Request, tree: Timeline) -> Sequence[int]:
+    """The indices in the timeline of the events that match the query: words `q` and a `type`, or either or neither."""
     words, event_type = request.query_params.get("q", "").strip(), request.query_params.get("type", "")
     if not words and not event_type:
         return range(len(tree.seqs))
     hits = set(_hits(request)) if words else None
-    return [place for place, seq in enumerate(tree.seqs)
-            if (hits is None or seq in hits) and (not event_type or tree.types[place] == event_type)]  # fmt: skip
+    return [index for index, seq in enumerate(tree.seqs)
+            if (hits is None or seq in hits) and (not event_type or tree.types[index] == event_type)]  # fmt: skip
 
 
 def place(request: Request) -> Response:
-    """The place of an event in the table of all events."""
+    """The index of an event in the table of all events."""
     entry = chosen(request)[0]
     try:
         return json_response({"place": session_and_timeline(request)[1].seqs.index(entry.seq)})
@@ -179,19 +177,19 @@ def conversation(request: Request) -> HTMLResponse:
 
 
 def raw(request: Request) -> HTMLResponse:
-    """A page of the entries that contain the words `q`, as indented JSON, starting at the place `from`."""
+    """A page of the entries that contain the words `q`, as indented JSON, starting at the index `from`."""
     (_, tree), start = session_and_timeline(request), number_in(request.query_params, "from")
-    places = _places(request, tree)
+    indices = _indices(request, tree)
     end = start + RAW_PAGE
-    page = places[start:end]
-    entries = [_raw_entry(entry, place + 1) for place, entry in zip(page, _entries(request, tree, page), strict=False)]
-    return render("raw.html", entries=entries, start=start, end=end, total=len(places))
+    page = indices[start:end]
+    entries = [_raw_entry(entry, index + 1) for index, entry in zip(page, _entries(request, tree, page), strict=False)]
+    return render("raw.html", entries=entries, start=start, end=end, total=len(indices))
 
 
 def _raw_entry(entry: Entry, number: int) -> dict[str, Any]:
     summary = summarize_json(entry.seq, entry.body)
-    return {"number": number, "type": summary.type, "note": summary.note or summary.name, "ref": ref_of(entry),
-            "text": shown(Value(pretty(orjson.loads(entry.body)), ref_of(entry)))}  # fmt: skip
+    return {"number": number, "type": summary.type, "note": summary.note or summary.name, "ref": str(entry.cursor),
+            "text": shown(Value(pretty(orjson.loads(entry.body)), str(entry.cursor)))}  # fmt: skip
 
 
 def markdown(request: Request) -> PlainTextResponse:

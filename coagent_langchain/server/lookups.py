@@ -16,7 +16,7 @@ from coagent_langchain.server.notices import Notices
 from coagent_langchain.server.presentation.conversation import Read
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.store import Store
-from coagent_langchain.server.store.records import Session
+from coagent_langchain.server.store.records import Cursor, Session
 from coagent_langchain.server.timeline_cache import TimelineCache
 from coagent_langchain.wire import JsonObject
 
@@ -93,7 +93,7 @@ def reader_of(store: Store, session_id: str) -> Read:
     """A function that reads a session's entries for a page, each by its position in the session's order."""
 
     def read(at: int, seq: int) -> JsonObject | None:
-        entry = store.entry_at(session_id, at, seq)
+        entry = store.entry_at(session_id, Cursor(at, seq))
         return orjson.loads(entry.body) if entry else None
 
     return read

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 Number = TypeVar("Number", int, float)
-Place = tuple[int, int]  # (timestamp, seq): an entry's position in its session
+Place = tuple[int, int]  # (timestamp, seq) of an entry: its position in the session's order, as in `Cursor`
 MAX_CAUSES = 5  # the latest: a node fails because of the last failure in it
 
 

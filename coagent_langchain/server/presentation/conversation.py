@@ -31,6 +31,7 @@ from coagent_langchain.server.presentation.parts import (
 from coagent_langchain.server.presentation.sent import sent
 from coagent_langchain.server.presentation.timeline import Timeline
 from coagent_langchain.server.presentation.values import Value, listing, mapping, text
+from coagent_langchain.server.store.records import Cursor
 from coagent_langchain.texts import counted
 from coagent_langchain.wire import JsonObject
 
@@ -122,7 +123,7 @@ class _Reader:
         self._attached = Markup()  # images and files of the last prompt, which each turn sends again
 
     def items(self, bar: Bar) -> list[Item]:
-        entries = [Value(entry, f"{at}-{seq}") for at, seq in bar.events if (entry := self._read(at, seq))]
+        entries = [Value(entry, str(Cursor(at, seq))) for at, seq in bar.events if (entry := self._read(at, seq))]
         if bar.kind == "prompt":
             self._asked = ()  # the same words in another prompt are shown again
             return [Item("rule", bar, f"Prompt {bar.prompt}"), *self._user(bar, entries)]

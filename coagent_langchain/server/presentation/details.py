@@ -69,11 +69,6 @@ class Detail:
         return "Only names, numbers, times and metadata are logged."
 
 
-def ref_of(entry: Entry) -> str:
-    """The address of a stored entry in the viewer's links: its position in the session's order."""
-    return f"{entry.timestamp}-{entry.seq}"
-
-
 def detail(entries: list[Entry], bar: Bar | None) -> Detail:
     """Make the pane for the entries of one bar, the call first; a few entries belong to no bar."""
     ready = [_entry_detail(entry) for entry in entries]
@@ -116,7 +111,7 @@ def _is_in(said: list[Any], part: Part) -> bool:
 def _entry_detail(stored: Entry) -> EntryDetail:
     """Prepare one entry."""
     fields = orjson.loads(stored.body)
-    summary, ref = summarize(stored.seq, fields), ref_of(stored)
+    summary, ref = summarize(stored.seq, fields), str(stored.cursor)
     entry = Value(fields, ref)
     metadata = [Part(name, tree(entry.at(name)), "json") for name in METADATA if fields.get(name)]
     raw = shown(Value(pretty(fields), ref))

@@ -97,10 +97,10 @@ class Store(Protocol):
             first = first or entries[0].cursor
             yield from entries
             after = entries[-1].cursor
-        if first and self.entry_at(session_id, *first) is None:
+        if first and self.entry_at(session_id, first) is None:
             raise Unavailable("the session was deleted while it was read")
 
-    def entry_at(self, session_id: str, at: int, seq: int) -> Entry | None:
+    def entry_at(self, session_id: str, cursor: Cursor) -> Entry | None:
         """One entry by its position in the session's order."""
-        found = self.entries(session_id, after=Cursor(at, seq - 1), limit=1)
-        return found[0] if found and found[0].cursor == (at, seq) else None
+        found = self.entries(session_id, after=Cursor(cursor.timestamp, cursor.seq - 1), limit=1)
+        return found[0] if found and found[0].cursor == cursor else None

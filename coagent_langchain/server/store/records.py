@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -13,6 +14,7 @@ from coagent_langchain.wire import now_ms
 STATUSES = ("running", *ENDINGS, NO_END)
 SORTS = ("last", "first", "duration", "entries", "prompts", "llm_calls", "tool_calls", "errors", "total_tokens", "cost")
 Cut = Literal["", "found", "time"]
+_CURSOR = re.compile(r"(\d{1,16})-(\d{1,19})")
 
 
 class NewEntry(NamedTuple):
@@ -23,10 +25,19 @@ class NewEntry(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """A position in a session's order: by timestamp, then by arrival."""
+    """A position in a session's order: by timestamp, then by arrival; `timestamp-seq` in the viewer's links."""
 
     timestamp: int
     seq: int
+
+    def __str__(self) -> str:
+        return f"{self.timestamp}-{self.seq}"
+
+    @classmethod
+    def named(cls, text: str) -> Cursor | None:
+        """The position that a link names; None if it names none."""
+        found = _CURSOR.fullmatch(text)
+        return cls(int(found[1]), int(found[2])) if found and int(found[2]) < 2**63 else None
 
 
 class Entry(NamedTuple):
