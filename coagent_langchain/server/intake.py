@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,48 +56,39 @@ class Intake:
             HTTPException: the body is too large, does not arrive, or cannot be parsed.
             Unavailable: more than `READING` bytes are being read.
         """
-        with self._share() as take:
-            body = await _body(request, take)
+        parts: list[bytes] = []
+        taken = 0
+        try:
+            async for part in _unpacked(request):
+                taken += len(part)
+                self._bytes += len(part)
+                if self._bytes > READING:
+                    raise Unavailable(f"more than {READING:,} bytes of requests are being read")
+                parts.append(part)
+            body = b"".join(parts)
+            parts.clear()
             if len(body) > THREAD_FROM:
                 return await run_in_threadpool(parse, body, event_types)
             return parse(body, event_types)
-
-    @contextmanager
-    def _share(self) -> Iterator[Callable[[int], None]]:
-        """A function that counts the next part of one body, which no longer counts after the `with` block."""
-        taken = 0
-
-        def take(size: int) -> None:
-            nonlocal taken
-            taken += size
-            self._bytes += size
-            if self._bytes > READING:
-                raise Unavailable(f"more than {READING:,} bytes of requests are being read")
-
-        try:
-            yield take
         finally:
             self._bytes -= taken
 
 
-async def _body(request: Request, take: Callable[[int], None]) -> bytes:
-    """Read the body within its size limit, decompressed; `take` counts each part."""
+async def _unpacked(request: Request) -> AsyncIterator[bytes]:
+    """The parts of the body, decompressed, within its size limit."""
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
         raise HTTPException(415, "Content-Encoding must be gzip or absent")
     unpacker = zlib.decompressobj(31) if encoding == "gzip" else None
-    parts: list[bytes] = []
     room = MAX_BODY
     async for chunk in _arriving(request):
         part = _unpack(unpacker, chunk, room) if unpacker and chunk else chunk
-        take(len(part))
+        yield part
         room -= len(part)
         if room < 0:
             raise HTTPException(413, f"a body has at most {MAX_BODY} bytes, also after decompression")
-        parts.append(part)
     if unpacker and not unpacker.eof:
         raise HTTPException(400, "the gzip body is truncated")
-    return b"".join(parts)
 
 
 async def _arriving(request: Request) -> AsyncIterator[bytes]:
