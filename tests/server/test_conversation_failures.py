@@ -81,6 +81,21 @@ def test_node_that_failed_by_itself_says_why() -> None:
     }  # fmt: skip
 
 
+def test_node_that_raised_after_a_call_in_it_failed_says_why() -> None:
+    """Its own error is not that of the call: the node may have done without that."""
+    story = Story("s").ask("Rome?")
+    node = story.enter("planner")
+    for run, above, error in (
+        (story.tool_call("trains", {}, "c1", node), node, "TimeoutError"), (node, story.root, "ValueError"),
+    ):  # fmt: skip
+        story.log("error", 1, run, above, error_info={"error_id": error, "error_type": error})
+    story.log("component_exit", 1, node, story.root, meta={"outcome": "error"})
+    failures = [(item.title, item.content.striptags()) for item in conversation(story.entries)[2:]]
+
+    assert failures == [("trains", ""), ("planner", "ValueError")]
+    assert [cause.note for cause in judged(story.entries, 1).causes] == ["TimeoutError", "ValueError"]
+
+
 def test_parts_of_a_failed_tool_name_their_places() -> None:
     """The copy button and the one for the rest of a long text ask for them there."""
     story = Story("s").ask("Rome?")

@@ -85,6 +85,18 @@ class Bar:
         return self.status in ("error", "recovered")
 
     @property
+    def own_errors(self) -> int:
+        """The number of `error` entries in it, without those below it."""
+        return self.errors - sum(child.errors for child in self.children)
+
+    @property
+    def failed_by_itself(self) -> bool:
+        """Whether it failed, and not only because of bars below it, as most nodes do."""
+        return self.status == "error" and (
+            self.own_errors > 0 or not any(child.status == "error" for child in self.children)
+        )
+
+    @property
     def is_tool(self) -> bool:
         """Whether it is a call to a tool or retriever."""
         return self.kind in ("tool", "retriever")
@@ -140,9 +152,5 @@ def in_rows(roots: list[Bar]) -> Iterator[tuple[Bar, Bar | None, int, int]]:
 
 def causes(bar: Bar) -> list[Bar]:
     """Why a prompt or a component failed: the bars below it that failed by themselves, in chronological order."""
-    failed = [each for each in below(bar.children) if each.status == "error" and not _passes_on(each)]
-    return sorted(failed, key=lambda each: each.last)[-MAX_CAUSES:]
-
-
-def _passes_on(bar: Bar) -> bool:
-    return any(child.status == "error" for child in bar.children)
+    failed = [each for each in below(bar.children) if each.failed_by_itself]
+    return sorted(failed, key=lambda each: each.events[-1])[-MAX_CAUSES:]

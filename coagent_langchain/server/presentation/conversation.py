@@ -91,7 +91,7 @@ def _speaking(bars: Iterable[Bar]) -> list[Bar]:
 
 def _says_something(bar: Bar) -> bool:
     """Whether a node has messages of its own, or a failure of its own; a turn has neither."""
-    return bar.status == "error" and not bar.children if bar.failed else bar.speaks
+    return bar.failed_by_itself if bar.failed else bar.speaks
 
 
 def ran(bars: Iterable[Bar]) -> Ran:

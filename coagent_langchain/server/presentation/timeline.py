@@ -114,9 +114,8 @@ def _recover(component: Bar) -> None:
 
     What was recovered before it failed did not make it fail, or did so nevertheless.
     """
-    own = component.errors - sum(child.errors for child in component.children)
     latest = max((child.recovered_at for child in component.children), default=(0, 0))
-    if own == 0 and component.events[-1] < latest and not any_failed(component.children):
+    if component.own_errors == 0 and component.events[-1] < latest and not any_failed(component.children):
         component.status, component.recovered_at = "recovered", latest
 
 
