@@ -6,7 +6,7 @@ import argparse
 
 from coagent_langchain.cli.store import opened_beside, store_option, tell
 from coagent_langchain.errors import CoagentError
-from coagent_langchain.server import public_address
+from coagent_langchain.server.store_address import public_address
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

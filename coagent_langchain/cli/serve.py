@@ -16,6 +16,7 @@ from coagent_langchain.cli.store import make_own_folder, silence_clickhouse, sto
 from coagent_langchain.cli.text import argument
 from coagent_langchain.config import VARIABLES, Settings, check_token
 from coagent_langchain.errors import ConfigurationError, logger
+from coagent_langchain.server.store_address import public_address
 
 PORT = 3000
 
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     with _log_shown(), server.launch(options.store, host=host, port=port, token=token) as running:
         print(f"Log viewer: {_named(running.login_url() if token else running.url)}")
         print(f"API:        {_named(running.base_url)}")
-        print(f"Store:      {server.public_address(options.store)}", flush=True)
+        print(f"Store:      {public_address(options.store)}", flush=True)
         stop.get()
     return 0
 

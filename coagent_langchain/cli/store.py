@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from coagent_langchain.cli.text import argument
 from coagent_langchain.config import user_folder
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server import check_address, open_beside
+from coagent_langchain.server.store_address import check_address, open_beside
 from coagent_langchain.texts import counted
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ import uvicorn
 
 from coagent_langchain.config import check_token, is_loopback
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server import open_store
 from coagent_langchain.server.app import build
 from coagent_langchain.server.notices import Notices
 from coagent_langchain.server.protocol import Protocol
 from coagent_langchain.server.security import LOOPBACK
 from coagent_langchain.server.store import Store
+from coagent_langchain.server.store_address import open_store
 
 GRACE = 2  # seconds that requests in progress have when the server closes
 ACCEPTING = 4  # turns of the event loop from accepting a connection to having a protocol for it

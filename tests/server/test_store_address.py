@@ -9,6 +9,7 @@ import pytest
 from coagent_langchain import server
 from coagent_langchain.cli import main
 from coagent_langchain.errors import ConfigurationError
+from coagent_langchain.server.store_address import public_address
 
 
 @pytest.mark.parametrize("user", ["me:hush@", "me:hu/sh@", "m/e:hu@sh@"])
@@ -25,7 +26,7 @@ def test_mistyped_store_is_told_without_its_password(user: str) -> None:
 @pytest.mark.parametrize("address", ["sqlite:///me@work/coagent.db", "sqlite://~/me@work.db"])
 def test_path_with_an_at_sign_is_told_in_full(address: str) -> None:
     """What is before it is no password."""
-    assert server.public_address(address) == address
+    assert public_address(address) == address
 
 
 @pytest.mark.parametrize("address", ["", "sqlite://", "sqlite:///", "sqlite://relative.db", "sqlite://~nobody-here/x", "mysql://x",

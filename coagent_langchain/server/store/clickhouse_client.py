@@ -10,8 +10,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import clickhouse_connect
 
 from coagent_langchain.errors import ConfigurationError
-from coagent_langchain.server import public_address
 from coagent_langchain.server.store.clickhouse import ClickHouseStore
+from coagent_langchain.server.store_address import public_address
 
 CONNECT = 5  # seconds
 ANSWER = 20  # seconds: a database that takes longer counts as down, and the client tries again
