@@ -1,4 +1,4 @@
-"""Recoveries: what made up for a failure. Each failure has one, from whichever run made up for it first."""
+"""Recoveries: what made up for a failure. A failure has one at most, from the run that made up for it first."""
 
 from __future__ import annotations
 
